@@ -1,0 +1,43 @@
+# make lab    set up, and open JupyterLab on lesson 00
+# make run    set up, run the lessons, write build/report/index.html
+# make test   set up, run all tests
+# Each works again without network once it has set itself up.
+# Variables:  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20  PYTHON=python3.12
+
+VENV := .venv
+READY := $(VENV)/ready
+BIN := $(VENV)/bin
+PROFILE ?= auto
+RUN_OPTIONS = --profile $(PROFILE) $(if $(LESSONS),--lessons $(LESSONS)) $(if $(JOBS),--jobs $(JOBS))
+
+.PHONY: lab run test test-real bench seeds lint clean
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+run: $(READY)
+	$(BIN)/python -m course run $(RUN_OPTIONS)
+
+test: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+test-real: $(READY)
+	$(BIN)/python -m pytest -m real -rs
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.feature_cache
+	$(BIN)/python -m benchmarks.pipeline_memory
+
+seeds: $(READY)
+	$(BIN)/python -m course seeds $(RUN_OPTIONS) $(if $(SEEDS),--seeds $(SEEDS))
+
+lint: $(READY)
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+$(READY): pyproject.toml constraints.txt
+	@sh course/set_up.sh "$(PYTHON)" $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,1 @@
+"""Measurements. Each prints a ratio taken in one run: ``make bench``."""

@@ -1,0 +1,1 @@
+"""The maintainer's and instructor's tools. Students never need them."""

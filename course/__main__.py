@@ -1,0 +1,111 @@
+"""The maintainer's and instructor's tools: ``python -m course COMMAND``. Students never need them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from course.lessons import ROOT, find_lessons, succeeded
+from helpers.profiles import PROFILES
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (ValueError, OSError) as error:
+        print(f"python -m course: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe all commands and their options."""
+    main_parser = argparse.ArgumentParser(prog="python -m course", description=__doc__)
+    commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run lessons and write a report")
+    add_run_options(run, ROOT / "build" / "report")
+    run.set_defaults(command=run_command)
+
+    seeds = commands.add_parser("seeds", help="run lessons with many seeds and count how often each claim holds")
+    add_run_options(seeds, ROOT / "build" / "seeds")
+    seeds.add_argument("--seeds", type=int, default=20, metavar="N", help="seeds 0 to N - 1 (default: 20)")
+    seeds.set_defaults(command=seeds_command)
+
+    pretrain = commands.add_parser("pretrain", help="train the embedded networks again, from the sprite atlas")
+    pretrain.set_defaults(command=pretrain_command)
+
+    atlas = commands.add_parser("atlas", help="build the sprite atlas again, from the artists' packages")
+    atlas.add_argument("--noto", type=Path, required=True, help="the file NotoColorEmoji.ttf")
+    atlas.add_argument("--twemoji", type=Path, required=True, help="the folder of npm's @discordapp/twemoji")
+    atlas.add_argument("--fluent", type=Path, required=True, help="the folder of npm's fluentui-emoji")
+    atlas.set_defaults(command=atlas_command)
+    return main_parser
+
+
+def add_run_options(command: argparse.ArgumentParser, output: Path) -> None:
+    """Add the options that all commands share that run lessons."""
+    names = ["auto", *PROFILES]
+    command.add_argument("--profile", choices=names, default="auto", help="default: auto")
+    command.add_argument("--lessons", nargs="+", default=[], metavar="NN", help="such as 03 06 (default: all)")
+    command.add_argument("--jobs", type=positive, default=default_jobs(), help="lessons at the same time")
+    command.add_argument("--output", type=Path, default=output, help=f"folder for the results (default: {output})")
+    command.add_argument("--fresh", action="store_true", help="run again what has not changed since the last run")
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def default_jobs() -> int:
+    """Return 2, or 1 where there is but one core."""
+    return 2 if (os.cpu_count() or 1) > 1 else 1
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run lessons and write the report; 0 only if all ran to their end and all claims held."""
+    from course.report import write_report
+    from course.runner import Task, run_all
+
+    parameters = {"PROFILE": options.profile}
+    tasks = [Task(lesson, parameters, options.output) for lesson in find_lessons(options.lessons)]
+    results = run_all(tasks, options.jobs, options.fresh)
+    print(f"Report: {write_report(results, options.profile, options.output)}")
+    return 0 if all(succeeded(result) for result in results) else 1
+
+
+def seeds_command(options: argparse.Namespace) -> int:
+    """Run lessons with many seeds; 0 only if each claim held often enough."""
+    from course.seeds import NEEDED, count_claims
+
+    lessons = find_lessons(options.lessons)
+    table = count_claims(lessons, range(options.seeds), options.profile, options.jobs, options.output, options.fresh)
+    table.to_csv(options.output / "claims.csv", index=False)
+    print(table.to_string(index=False, max_colwidth=None))
+    return 0 if (table["held"] >= NEEDED * table["runs"]).all() else 1
+
+
+def pretrain_command(options: argparse.Namespace) -> int:
+    """Train the embedded networks."""
+    from course.pretrain import pretrain_all
+
+    pretrain_all()
+    return 0
+
+
+def atlas_command(options: argparse.Namespace) -> int:
+    """Build the sprite atlas."""
+    from course.atlas import build_atlas
+
+    build_atlas(options.noto, options.twemoji, options.fluent)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""The offline bundle: one folder with data, weights and hub modules, for a room without internet.
+
+The variable ``COURSE_BUNDLE`` names it. It holds ``datasets/``, ``models/``, ``hub/`` and ``MANIFEST.json``
+(the size and the sha256 of each file), and is only ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from helpers.cache import cache_folder, write_beside
+
+
+class SourceError(RuntimeError):
+    """Something that the lesson needs is missing or damaged."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bundle_folder() -> Path | None:
+    """Return the bundle's folder, checked against its manifest, or None if COURSE_BUNDLE is not set.
+
+    Existence and size of each file are checked every time. The sha256 of each file is checked once and
+    remembered in the course's cache folder.
+
+    Raises:
+        SourceError: the folder is not a bundle, or a file is missing, cut or changed.
+    """
+    name = os.environ.get("COURSE_BUNDLE")
+    if not name:
+        return None
+    folder = Path(name).expanduser().resolve()
+    files = read_manifest(folder)
+    stamps = [check_size(folder, file, entry) for file, entry in sorted(files.items())]
+    key = hashlib.sha256(json.dumps([str(folder), files, stamps], sort_keys=True).encode()).hexdigest()
+    record = cache_folder("bundles") / f"{key}.ok"
+    if not record.exists():
+        for file, entry in files.items():
+            if sha256_of(folder / file) != entry["sha256"]:
+                raise SourceError(
+                    f"The bundle file {folder / file} has the right size but not the sha256 that the manifest "
+                    "names: it was changed or damaged. Copy it again from the source of the bundle."
+                )
+        with write_beside(record) as temporary:
+            temporary.write_text(f"every sha256 of {folder} was right\n", encoding="utf-8")
+    return folder
+
+
+def read_manifest(folder: Path) -> dict[str, dict]:
+    """Return the manifest's ``files``: path inside the bundle -> {"bytes", "sha256"}."""
+    manifest = folder / "MANIFEST.json"
+    try:
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        return {file: {"bytes": int(entry["bytes"]), "sha256": entry["sha256"]} for file, entry in files.items()}
+    except FileNotFoundError:
+        raise SourceError(
+            f"COURSE_BUNDLE is {folder}, but there is no MANIFEST.json in it. "
+            "Name the folder that holds datasets/, models/, hub/ and MANIFEST.json, or unset COURSE_BUNDLE."
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(f"{manifest} cannot be read as a bundle's manifest ({error!r}). Copy it again.") from None
+
+
+def check_size(folder: Path, file: str, entry: dict) -> tuple[int, int]:
+    """Check that a file of the bundle is there and whole; return its size and time of change."""
+    try:
+        status = (folder / file).stat()
+    except OSError:
+        raise SourceError(
+            f"The bundle {folder} lacks {file}, which its manifest names. "
+            "Copy the bundle again, or unset COURSE_BUNDLE to download instead."
+        ) from None
+    if status.st_size != entry["bytes"]:
+        raise SourceError(
+            f"The bundle file {folder / file} has {status.st_size} bytes, the manifest says {entry['bytes']}: "
+            "it was cut while copying. Copy it again."
+        )
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,78 @@
+"""Run pictures through a frozen network once, and keep the result on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+import helpers.quiet  # noqa: F401
+from helpers.cache import cache_folder, write_beside
+from helpers.pipelines import make_dataset
+
+import keras
+
+
+def extract_features(
+    feature_extractor: keras.Model, pictures: np.ndarray, *, batch_size: int = 128, cache: bool = True
+) -> np.ndarray:
+    """Compute the features of pictures, or read them from the cache of an earlier run.
+
+    Args:
+        feature_extractor: takes ``(batch, size, size, 3)`` pixels in [0, 255].
+        pictures: ``(n, height, width, 3)`` uint8; resized to what ``feature_extractor`` takes.
+        batch_size: pictures computed at a time.
+        cache: keep the features on disk. The file's name depends on everything that the features depend
+            on: architecture, weights, preprocessing, picture size, pictures.
+
+    Returns:
+        ``(n, ...)`` float32: the outputs of ``feature_extractor`` in inference mode.
+
+    Raises:
+        CacheFolderError: the cache folder cannot be written.
+    """
+    if not cache:
+        return compute(feature_extractor, pictures, batch_size)
+    path = cache_folder("features") / f"{cache_key(feature_extractor, pictures)}.npz"
+    features = read(path, len(pictures))
+    if features is None:
+        features = compute(feature_extractor, pictures, batch_size)
+        with write_beside(path) as temporary:
+            np.savez(temporary, features=features)
+    return features
+
+
+def compute(feature_extractor: keras.Model, pictures: np.ndarray, batch_size: int) -> np.ndarray:
+    """Run the pictures through the network, a batch at a time."""
+    image_size = feature_extractor.input_shape[1]
+    dataset = make_dataset(pictures, image_size=image_size, batch_size=batch_size)
+    return feature_extractor.predict(dataset, verbose=0).astype(np.float32, copy=False)
+
+
+def cache_key(feature_extractor: keras.Model, pictures: np.ndarray) -> str:
+    """Return a name that changes with anything that the features depend on."""
+    digest = hashlib.blake2b(digest_size=20)
+    layers = [(type(layer).__name__, layer.get_config()) for layer in feature_extractor.layers]
+    described = [keras.__version__, feature_extractor.input_shape, feature_extractor.dtype_policy.name, layers]
+    digest.update(json.dumps(described, default=str, sort_keys=True).encode())
+    for weight in feature_extractor.get_weights():
+        digest.update(np.ascontiguousarray(weight))
+    digest.update(str((pictures.shape, pictures.dtype)).encode())
+    digest.update(np.ascontiguousarray(pictures))
+    return digest.hexdigest()
+
+
+def read(path: Path, count: int) -> np.ndarray | None:
+    """Return the features in a cache file, or None if it is missing, damaged or of another length."""
+    try:
+        with np.load(path) as arrays:
+            features = arrays["features"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        print(f"The cached features in {path} are damaged; they are computed again.")
+        return None
+    return features if len(features) == count else None

@@ -1,0 +1,48 @@
+"""TensorFlow Hub modules: export a Keras 3 model as one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import helpers.quiet  # noqa: F401
+
+import keras
+import tensorflow as tf
+
+
+def export_hub_module(model: keras.Model, folder: str | os.PathLike) -> None:
+    """Write a Keras model as a TF2 SavedModel with the reusable interface of TensorFlow Hub.
+
+    The module has ``__call__(inputs, training=False)``, ``variables``, ``trainable_variables`` and
+    ``regularization_losses`` (https://www.tensorflow.org/hub/reusable_saved_models). A ``tf.Module`` would
+    see none of a Keras 3 model's variables, so they are listed by hand.
+
+    Args:
+        model: a built model with one input and one output.
+        folder: a new folder.
+
+    Raises:
+        FileExistsError: ``folder`` exists already.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already. Name a new folder, or delete that one first.")
+
+    signature = tf.TensorSpec(model.input_shape, model.input.dtype, name="inputs")
+
+    @tf.function
+    def call(inputs, training=False):
+        return model(inputs, training=training)
+
+    for training in (False, True):
+        call.get_concrete_function(signature, training=training)
+
+    module = tf.train.Checkpoint()
+    module.__call__ = call
+    module.variables = [variable.value for variable in model.variables]
+    module.trainable_variables = [variable.value for variable in model.trainable_variables]
+    module.regularization_losses = []
+    options = tf.saved_model.SaveOptions(experimental_debug_stripper=True)  # half the size of the graph
+    serving = call.get_concrete_function(signature, training=False)
+    tf.saved_model.save(module, str(folder), signatures=serving, options=options)

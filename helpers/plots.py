@@ -1,0 +1,145 @@
+"""Figures that everybody can read: alt text for each, colours that the colour-blind can tell apart."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+# Okabe and Ito, Color Universal Design, 2008: https://jfly.uni-koeln.de/color/
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+
+
+def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7, 3.5), **options):
+    """Make a figure and its axes, in the style of the course.
+
+    Args:
+        rows, columns, options: as for ``Figure.subplots``.
+        size: width and height in inches.
+    """
+    style = {
+        "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.3,
+        "font.size": 10,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=size, layout="constrained")
+        return figure, figure.subplots(rows, columns, **options)
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure, with a text for those who cannot see it.
+
+    Args:
+        figure: what ``new_figure`` made.
+        alt: what the figure shows, in one or two sentences. Put measured figures in it.
+
+    Raises:
+        ValueError: the text is missing.
+    """
+    if not alt.strip():
+        raise ValueError("Every figure needs an alt text: one sentence that says what it shows.")
+    from IPython.display import display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90, facecolor="white")
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    display({"image/png": picture, "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+
+
+def picture_grid(pictures: np.ndarray, titles: Sequence[str], columns: int = 10, scale: float = 0.9) -> Figure:
+    """Draw pictures in rows.
+
+    Args:
+        pictures: ``(n, height, width, 3)`` uint8 in [0, 255], or ``(n, height, width)`` for grey ones.
+        titles: one for each picture; may be empty.
+        columns: pictures in a row.
+        scale: side of a picture in inches.
+    """
+    rows = -(-len(pictures) // columns)
+    figure, axes = new_figure(rows, columns, size=(columns * scale, rows * (scale + 0.2)), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        axis.imshow(picture, cmap="viridis" if picture.ndim == 2 else None)
+        axis.set_title(title, fontsize=8)
+    return figure
+
+
+def bars(
+    values: Mapping[str, float], label: str, digits: int = 2, reference: tuple[str, float] | None = None
+) -> Figure:
+    """Draw one horizontal bar for each value, with the figure at its end.
+
+    Args:
+        values: name -> value, drawn from top to bottom.
+        label: what the values are, with their unit.
+        digits: after the decimal point.
+        reference: name and place of a dashed line, such as ("chance", 0.1).
+    """
+    figure, axis = new_figure(size=(7, 0.7 + 0.45 * len(values)))
+    positions = range(len(values))
+    drawn = axis.barh(positions, list(values.values()), color=COLOURS[0])
+    axis.bar_label(drawn, fmt=f"%.{digits}f", padding=3)
+    axis.set_yticks(positions, list(values))
+    axis.invert_yaxis()
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel(label)
+    axis.margins(x=0.12)
+    if reference:
+        axis.axvline(reference[1], color="black", linestyle="--", linewidth=1, label=reference[0])
+        axis.legend(loc="lower right")
+    return figure
+
+
+def curves(histories: Mapping[str, Mapping[str, Sequence[float]]], metric: str = "accuracy") -> Figure:
+    """Draw training (dashed) and validation (solid) curves of several runs.
+
+    Args:
+        histories: name -> what ``model.fit(...).history`` holds.
+        metric: which entry of the histories, such as "accuracy" or "loss".
+    """
+    figure, axis = new_figure()
+    for number, (name, history) in enumerate(histories.items()):
+        epochs = range(1, len(history[metric]) + 1)
+        style = {"color": COLOURS[number], "marker": MARKERS[number], "markersize": 4}
+        axis.plot(epochs, history[metric], linestyle="--", label=f"{name}, training", **style)
+        axis.plot(epochs, history[f"val_{metric}"], label=f"{name}, validation", **style)
+    axis.set_xlabel("epoch")
+    axis.set_ylabel(metric)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def maps(points: Mapping[str, np.ndarray], labels: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Draw two-dimensional maps side by side, one colour and marker for each class.
+
+    Args:
+        points: title -> ``(n, 2)`` places.
+        labels: ``(n,)`` integers, indices into ``class_names``.
+    """
+    figure, axes = new_figure(1, len(points), size=(4.6 * len(points) + 1, 4.2), squeeze=False)
+    for axis, (title, places) in zip(axes.flat, points.items(), strict=True):
+        for label, name in enumerate(class_names):
+            chosen = places[labels == label]
+            style = {
+                "color": COLOURS[label % len(COLOURS)],
+                "marker": MARKERS[label % len(MARKERS)],
+                "s": 14,
+                "alpha": 0.8,
+            }
+            axis.scatter(chosen[:, 0], chosen[:, 1], label=name, **style)
+        axis.set_title(title)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    return figure

@@ -1,0 +1,136 @@
+"""Profiles: which data, which network and how much of both a run uses.
+
+A profile is data. A lesson reads its fields and never asks for its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way to run the course.
+
+    Attributes:
+        name: how the profile is chosen.
+        dataset: "emoji10" or "cifar10".
+        train_size, validation_size, test_size: numbers of pictures, balanced over the ten classes.
+        backbone: name of the pretrained network in ``helpers.backbones.BACKBONES``.
+        alphas: the width multiplier of each network that has one, by the network's name.
+        image_size: side of the square pictures that the backbone sees, in pixels.
+        batch_size: pictures per training step.
+        head_epochs, head_learning_rate: training a head on frozen features, with Adam.
+        scratch_epochs, scratch_learning_rate: training a network from random weights, with Adam.
+        stand_ins: the embedded network that takes the place of a large one, by the large one's name.
+    """
+
+    name: str
+    dataset: str
+    train_size: int
+    validation_size: int
+    test_size: int
+    backbone: str
+    alphas: Mapping[str, float]
+    image_size: int
+    batch_size: int
+    head_epochs: int
+    head_learning_rate: float
+    scratch_epochs: int
+    scratch_learning_rate: float
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="mini",
+            dataset="emoji10",
+            train_size=2000,
+            validation_size=500,
+            test_size=1000,
+            backbone="mini_mobilenet",
+            alphas={},
+            image_size=32,
+            batch_size=32,
+            head_epochs=20,
+            head_learning_rate=5e-3,
+            scratch_epochs=8,
+            scratch_learning_rate=3e-3,
+            stand_ins={"mobilenet": "mini_mobilenet", "vgg16": "mini_vgg"},
+        ),
+        Profile(
+            name="cifar10-cpu",
+            dataset="cifar10",
+            train_size=10000,
+            validation_size=2000,
+            test_size=10000,
+            backbone="mobilenet",
+            alphas={"mobilenet": 0.25, "mobilenet_v2": 0.35},
+            image_size=96,
+            batch_size=64,
+            head_epochs=20,
+            head_learning_rate=1e-3,
+            scratch_epochs=10,
+            scratch_learning_rate=1e-3,
+        ),
+        Profile(
+            name="cifar10-gpu",
+            dataset="cifar10",
+            train_size=45000,
+            validation_size=5000,
+            test_size=10000,
+            backbone="mobilenet_v2",
+            alphas={"mobilenet_v2": 1.0},
+            image_size=160,
+            batch_size=128,
+            head_epochs=20,
+            head_learning_rate=1e-3,
+            scratch_epochs=10,
+            scratch_learning_rate=1e-3,
+        ),
+    )
+}
+
+
+class UnknownProfileError(ValueError):
+    """The name is not that of a profile."""
+
+
+def gpu_is_visible() -> bool:
+    """Tell whether TensorFlow sees a GPU."""
+    import helpers.quiet  # noqa: F401
+
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def choose_profile(name: str = "auto") -> tuple[Profile, str]:
+    """Find a profile by name.
+
+    Args:
+        name: a key of ``PROFILES``, or "auto". With "auto", the variable ``COURSE_PROFILE`` decides;
+            if that is not set (or "auto" too), the device decides.
+
+    Returns:
+        The profile, and why it was chosen, as half a sentence.
+
+    Raises:
+        UnknownProfileError: there is no such profile.
+    """
+    reason = "asked for by PROFILE"
+    if name == "auto":
+        name = os.environ.get("COURSE_PROFILE") or "auto"
+        reason = "asked for by the variable COURSE_PROFILE"
+    if name == "auto":
+        name, reason = ("cifar10-gpu", "a GPU is visible") if gpu_is_visible() else ("mini", "no GPU is visible")
+    if not isinstance(name, str) or name not in PROFILES:
+        raise UnknownProfileError(
+            f"There is no profile {name!r}. Choose one of: {', '.join(['auto', *PROFILES])}. "
+            'Write it in the parameters cell (PROFILE = "mini") or in the variable COURSE_PROFILE.'
+        )
+    return PROFILES[name], reason

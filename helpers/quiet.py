@@ -1,0 +1,26 @@
+"""Load TensorFlow without the lines that it prints at start-up.
+
+TF_CPP_MIN_LOG_LEVEL does not silence the messages of the first import: they are written before TensorFlow
+reads it. So the error stream points to the null device while TensorFlow loads. Import this module first:
+
+    import helpers.quiet  # noqa: F401
+    import keras
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # lessons that run at once share the GPU
+
+_stderr = os.dup(2)
+_null = os.open(os.devnull, os.O_WRONLY)
+os.dup2(_null, 2)
+try:
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # also loads, or fails to find, the GPU libraries
+finally:
+    os.dup2(_stderr, 2)
+    os.close(_null)
+    os.close(_stderr)

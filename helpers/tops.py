@@ -1,0 +1,133 @@
+"""Pretrained networks with their own top, to see what they say before anything is transferred."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+import helpers.quiet  # noqa: F401
+from helpers import emoji10
+from helpers.backbones import BACKBONES, EMBEDDED_WEIGHTS, Preprocessing, build_backbone, find_weights
+from helpers.bundle import SourceError
+from helpers.datasets import CIFAR10_CLASSES, load_data
+from helpers.profiles import PROFILES, Profile
+from helpers.sources import check_reachable, find_file
+
+import keras
+
+CLASS_INDEX = "imagenet_class_index.json"
+CLASS_INDEX_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{CLASS_INDEX}"
+
+# The ImageNet classes that show a CIFAR-10 class. ImageNet has no deer: its nearest are four antelopes and
+# the ibex. Single numbers and ranges, both ends included.
+IMAGENET_CLASSES = {
+    "airplane": (404, 895),
+    "automobile": (436, 468, 511, 609, 627, 656, 661, 751, 817),
+    "bird": ((7, 24), (80, 100), (127, 146)),
+    "cat": ((281, 285),),
+    "deer": ((350, 353),),
+    "dog": ((151, 268),),
+    "frog": ((30, 32),),
+    "horse": (339,),
+    "ship": (403, 484, 510, 554, 625, 628, 724, 780, 814, 871, 914),
+    "truck": (555, 569, 675, 717, 864, 867),
+}
+
+
+@dataclass(frozen=True)
+class PretrainedTop:
+    """A pretrained network with its own top, and pictures to try it on.
+
+    Attributes:
+        model: pixels ``(batch, size, size, 3)`` in [0, 255] to probabilities ``(batch, classes)``. Its
+            layer "preprocessing" holds its own preprocessing.
+        class_names: the network's own classes.
+        pictures, labels: ``(n, height, width, 3)`` uint8 and ``(n,)`` int64, pictures that it can name.
+        label_names: the name of each label.
+        label_of_class: for each class of the network the label that it stands for, or -1.
+    """
+
+    model: keras.Model
+    class_names: list[str]
+    pictures: np.ndarray
+    labels: np.ndarray
+    label_names: list[str]
+    label_of_class: np.ndarray
+
+    def accuracy(self, probabilities: np.ndarray) -> float:
+        """Return how often the likeliest label is the label of ``pictures``.
+
+        A label is as likely as all the network's classes that stand for it together; classes that stand
+        for no label do not count.
+
+        Args:
+            probabilities: ``(n, classes)``, the network's answers for ``pictures``.
+        """
+        by_label = [
+            probabilities[:, self.label_of_class == label].sum(axis=1) for label in range(len(self.label_names))
+        ]
+        return float(np.mean(np.argmax(by_label, axis=0) == self.labels))
+
+
+def load_top(profile: Profile, size: int = 1000, seed: int = 0) -> PretrainedTop:
+    """Load the profile's network with its own top.
+
+    Where the weights of the top cannot be had, the embedded network takes its place, and a line says so.
+
+    Args:
+        profile: its ``backbone`` is loaded.
+        size: number of pictures to try it on.
+        seed: which pictures.
+    """
+    if profile.dataset != "emoji10":
+        try:
+            return load_imagenet_top(profile, size, seed)
+        except SourceError as error:
+            print(f"{error}\nHere the embedded network and its source task take their place.")
+    return load_source_top(size, seed)
+
+
+def load_source_top(size: int, seed: int) -> PretrainedTop:
+    """Load mini_mobilenet with the head for its source task, and new pictures of that task."""
+    names = emoji10.source_classes()
+    backbone = build_backbone("mini_mobilenet", PROFILES["mini"])
+    head = keras.Sequential(
+        [
+            keras.Input(backbone.model.output_shape[1:]),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(len(names)),
+        ]
+    )
+    head.load_weights(EMBEDDED_WEIGHTS / "mini_mobilenet_head.weights.h5")
+    model = keras.Model(backbone.model.input, keras.layers.Softmax()(head(backbone.model.output)))
+    pictures, labels = emoji10.load_source(size, seed=10**6 + seed)  # not among the pictures of pretraining
+    return PretrainedTop(model, names, pictures, labels, names, np.arange(len(names)))
+
+
+def load_imagenet_top(profile: Profile, size: int, seed: int) -> PretrainedTop:
+    """Load the profile's network with its 1,000 ImageNet classes, and validation pictures of CIFAR-10."""
+    network = BACKBONES[profile.backbone]
+    network = replace(network, weights=network.weights.replace("_no_top", ""), weights_hash=None)
+    arguments = {"alpha": profile.alphas[profile.backbone]} if network.alpha else {}
+    inputs = keras.Input((profile.image_size, profile.image_size, 3), name="pixels")
+    model = network.build(
+        weights=str(find_weights(network, **arguments)),
+        input_tensor=Preprocessing(network.preprocessing, name="preprocessing")(inputs),
+        input_shape=inputs.shape[1:],
+        **arguments,
+    )
+    index = find_file("models", CLASS_INDEX)
+    if index is None:
+        check_reachable(CLASS_INDEX_URL, CLASS_INDEX)
+        index = keras.utils.get_file(CLASS_INDEX, CLASS_INDEX_URL, cache_subdir="models")
+    with open(index, encoding="utf-8") as file:
+        names = [name for _, (_, name) in sorted(json.load(file).items(), key=lambda item: int(item[0]))]
+    label_of_class = np.full(len(names), -1)
+    for label, classes in enumerate(IMAGENET_CLASSES[name] for name in CIFAR10_CLASSES):
+        for entry in classes:
+            first, last = entry if isinstance(entry, tuple) else (entry, entry)
+            label_of_class[first : last + 1] = label
+    data = load_data(replace(profile, validation_size=size), seed)
+    return PretrainedTop(model, names, data.x_validation, data.y_validation, list(CIFAR10_CLASSES), label_of_class)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+import helpers.quiet  # noqa: F401
+from helpers.backbones import BACKBONES, build_backbone
+from helpers.bundle import SourceError
+from helpers.profiles import PROFILES
+from helpers.tops import load_source_top
+
+import keras
+
+CPU, MINI = PROFILES["cifar10-cpu"], PROFILES["mini"]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_preprocessing_is_that_of_the_network(name):
+    backbone = build_backbone(name, CPU, image_size=64, weights=None)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    core = keras.Model(backbone.preprocessing.output, backbone.model.output)
+    family = getattr(keras.applications, BACKBONES[name].preprocessing)
+    expected = core(family.preprocess_input(pixels.copy()))
+    np.testing.assert_allclose(backbone.model(pixels), expected, atol=1e-5)
+    assert backbone.model.output_shape[-1] == backbone.feature_size
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_blocks_hold_each_layer_once(name):
+    backbone = build_backbone(name, CPU, image_size=64, weights=None)
+    named = [layer for names in backbone.blocks.values() for layer in names]
+    assert sorted(named) == sorted(layer.name for layer in backbone.model.layers[2:])
+
+
+def test_real_networks_rescale_uint8_pictures_too():
+    backbone = build_backbone("mobilenet", CPU, weights=None)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
+    np.testing.assert_allclose(backbone.model(pictures), backbone.model(pictures.astype("float32")), atol=1e-6)
+
+
+def test_mini_profile_puts_embedded_networks_in_the_place_of_large_ones():
+    assert build_backbone("mobilenet", MINI).name == "mini_mobilenet"
+    vgg = build_backbone("vgg16", MINI)
+    assert vgg.name == "mini_vgg"
+    real = build_backbone("vgg16", CPU, image_size=32, weights=None)
+    assert [layer.name for layer in vgg.model.layers[2:]] == [layer.name for layer in real.model.layers[2:]]
+
+
+@pytest.mark.parametrize("name", ["mini_mobilenet", "mini_vgg"])
+def test_embedded_networks_are_small(name):
+    assert build_backbone(name, MINI).model.count_params() <= 250_000
+
+
+def test_embedded_network_knows_its_source_task():
+    top = load_source_top(500, seed=0)
+    assert top.accuracy(top.model.predict(top.pictures, verbose=0)) > 0.9
+
+
+def test_a_saved_model_keeps_its_preprocessing(tmp_path):
+    model = build_backbone("vgg16", MINI).model
+    model.save(tmp_path / "model.keras")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(pixels), model(pixels), atol=1e-5)
+
+
+def test_unknown_network_lists_the_known_ones():
+    with pytest.raises(ValueError, match="mini_mobilenet, mini_vgg, mobilenet"):
+        build_backbone("vgg61", MINI)
+
+
+def test_missing_weights_without_network_say_what_to_do(no_network):
+    with pytest.raises(SourceError, match="COURSE_BUNDLE"):
+        build_backbone("vgg16", CPU)
+
+
+def test_bundle_weights_are_used(bundle, no_network):
+    backbone = build_backbone("mobilenet", CPU)
+    assert not np.allclose(
+        backbone.model.get_layer("conv1").get_weights()[0],
+        build_backbone("mobilenet", CPU, weights=None).model.get_layer("conv1").get_weights()[0],
+    )

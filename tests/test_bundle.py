@@ -1,0 +1,70 @@
+import hashlib
+import json
+
+import pytest
+
+from helpers import bundle as bundle_module
+from helpers.bundle import SourceError, bundle_folder
+from helpers.sources import find_file
+
+
+@pytest.fixture
+def small_bundle(tmp_path, monkeypatch):
+    folder = tmp_path / "bundle"
+    files = {}
+    for name in ("datasets/a.bin", "models/b.bin"):
+        path = folder / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(name.encode() * 100)
+        files[name] = {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    (folder / "MANIFEST.json").write_text(json.dumps({"files": files}))
+    monkeypatch.setenv("COURSE_BUNDLE", str(folder))
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def test_files_are_found(small_bundle):
+    assert find_file("models", "b.bin") == small_bundle / "models" / "b.bin"
+    assert find_file("models", "c.bin") is None
+
+
+def test_no_bundle():
+    assert bundle_folder() is None
+
+
+def test_missing_file(small_bundle):
+    (small_bundle / "models" / "b.bin").unlink()
+    with pytest.raises(SourceError, match=r"lacks models/b\.bin"):
+        bundle_folder()
+
+
+def test_truncated_file_even_after_it_was_right_once(small_bundle):
+    bundle_folder()
+    (small_bundle / "models" / "b.bin").write_bytes(b"half")
+    with pytest.raises(SourceError, match="4 bytes, the manifest says 1200"):
+        bundle_folder()
+
+
+def test_wrong_hash(small_bundle, tmp_path):
+    path = small_bundle / "models" / "b.bin"
+    path.write_bytes(b"x" * path.stat().st_size)
+    for _ in range(2):  # a failed check is never remembered
+        with pytest.raises(SourceError, match="sha256"):
+            bundle_folder()
+    assert not list((tmp_path / "cache" / "bundles").iterdir())
+
+
+def test_hashes_are_computed_once(small_bundle, monkeypatch):
+    bundle_folder()
+    monkeypatch.setattr(bundle_module, "sha256_of", lambda path: pytest.fail("computed again"))
+    assert bundle_folder() == small_bundle.resolve()
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"files": {"a": 1}}'])
+def test_no_manifest_or_a_bad_one(small_bundle, manifest):
+    path = small_bundle / "MANIFEST.json"
+    path.unlink()
+    if manifest is not None:
+        path.write_text(manifest)
+    with pytest.raises(SourceError, match=r"MANIFEST\.json"):
+        bundle_folder()

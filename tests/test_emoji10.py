@@ -1,0 +1,65 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from helpers import emoji10
+
+# Same seed, same bytes on every machine.
+DIGESTS = {
+    "train": "aa43e2704cb8d2742b35dade6dbfa72228d3bdb149da9b54e7ceedfe6264516b",
+    "validation": "c1017515afceca4fb01895a8d06c3762775d2777e7bff48789455307e2b4c9b2",
+    "test": "add97a3653234488edd763c172cc1ac28452a7707a29b0d91dd26e31aaaa32a4",
+    "unseen_artist": "9af15dd1ec6d7b043ac080eab78bf1a34494fb9ad1e09b263ec646ea7f8fa01a",
+}
+
+
+@pytest.mark.parametrize("split", emoji10.SPLITS)
+def test_default_splits_are_the_same_bytes_everywhere(split):
+    pictures, labels = emoji10.load_split(split)
+    assert hashlib.sha256(pictures.tobytes() + labels.tobytes()).hexdigest() == DIGESTS[split]
+
+
+def test_shapes_and_balance():
+    pictures, labels = emoji10.load_split("validation")
+    assert pictures.shape == (500, 32, 32, 3) and pictures.dtype == np.uint8
+    assert labels.dtype == np.int64
+    assert (np.bincount(labels) == 50).all()
+
+
+def test_seed_changes_the_pictures():
+    assert not np.array_equal(emoji10.load_split("test", 20, 0)[0], emoji10.load_split("test", 20, 1)[0])
+
+
+def test_no_picture_is_in_two_splits():
+    seen = set()
+    total = 0
+    for split in emoji10.SPLITS:
+        pictures, _ = emoji10.load_split(split)
+        seen |= {picture.tobytes() for picture in pictures}
+        total += len(pictures)
+    assert len(seen) == total
+
+
+def test_the_unseen_artist_is_nowhere_else():
+    assert all(emoji10.UNSEEN_ARTIST not in artists for _, _, artists in list(emoji10.SPLITS.values())[:3])
+    artists = {entry["artist"] for entry in emoji10.load_atlas()[1] if entry["task"] == "source"}
+    assert artists == set(emoji10.SEEN_ARTISTS)
+
+
+def test_source_task_shares_no_emoji_with_the_ten_classes():
+    index = emoji10.load_atlas()[1]
+    target = {entry["name"] for entry in index if entry["task"] == "target"}
+    assert not target & {entry["name"] for entry in index if entry["task"] == "source"}
+
+
+def test_every_class_is_drawn_by_every_artist():
+    index = emoji10.load_atlas()[1]
+    for name in emoji10.CLASS_NAMES:
+        artists = {entry["artist"] for entry in index if entry["class"] == name}
+        assert artists == {*emoji10.SEEN_ARTISTS, emoji10.UNSEEN_ARTIST}
+
+
+def test_unknown_split_lists_the_known_ones():
+    with pytest.raises(ValueError, match="train, validation, test, unseen_artist"):
+        emoji10.load_split("tset")

@@ -1,0 +1,77 @@
+"""Every notebook has the anatomy of a lesson, and is kept as CONTRIBUTING.md says."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem[:2])
+def cells(request):
+    return json.loads(request.param.read_text(encoding="utf-8"))["cells"]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def by_id(cells):
+    return {cell["id"]: cell for cell in cells}
+
+
+def test_set_up_parameters_and_beginning_are_the_same_everywhere():
+    first = by_id(json.loads(NOTEBOOKS[0].read_text(encoding="utf-8"))["cells"])
+    for path in NOTEBOOKS:
+        cells = by_id(json.loads(path.read_text(encoding="utf-8"))["cells"])
+        for name in ("setup", "parameters", "begin"):
+            assert cells[name]["source"] == first[name]["source"], (path.name, name)
+        assert cells["parameters"]["metadata"]["tags"] == ["parameters"]
+
+
+def test_anatomy(cells):
+    text = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
+    for part in ("**You will**", "**Time and memory**", "**Predict.**", "**Explain.**", "## Claims", "## Recap"):
+        assert part in text, part
+    assert "## Three questions" in text and text.count("<details>") == 1
+    assert [cell["metadata"].get("tags") for cell in cells].count(["main-figure"]) == 1
+
+
+def test_prose_before_code(cells):
+    code = [cell["cell_type"] == "code" for cell in cells]
+    runs = "".join("c" if is_code else "m" for is_code in code)
+    assert "cccc" not in runs
+
+
+def test_cells_are_short(cells):
+    for cell in cells:
+        if cell["cell_type"] == "code" and not cell["id"].startswith("claims"):
+            lines = [line for line in source(cell).splitlines() if line.strip()]
+            assert len(lines) <= 20, (cell["id"], len(lines))
+
+
+def test_outputs_are_kept_only_where_they_are_compared(cells):
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["execution_count"] is None
+            assert bool(cell["outputs"]) == ("NBVAL_CHECK_OUTPUT" in source(cell)), cell["id"]
+
+
+def test_keras_3_idioms_only(cells):
+    code = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "code")
+    assert not re.search(r"tf\.keras|tf_keras|tensorflow\.keras", code)
+
+
+def test_figures_have_alt_text(cells):
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            assert not re.search(r"!\[\]\(|<img(?![^>]*alt=)", source(cell))
+
+
+def test_links_lead_somewhere(cells):
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)", source(cell)):
+                assert (NOTEBOOKS[0].parent / target).exists(), target

@@ -1,0 +1,53 @@
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pins(lines):
+    return dict(re.match(r"([A-Za-z0-9_.-]+)==([^\s;]+)", line).groups() for line in lines if "==" in line)
+
+
+def constraints():
+    return pins((ROOT / "constraints.txt").read_text().splitlines())
+
+
+def test_conda_users_get_the_same_versions():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    listed = pins(pip)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = {re.match(r"[A-Za-z0-9_.-]+", line).group() for line in project["dependencies"]}
+    assert set(listed) == direct
+    assert listed == {name: constraints()[name] for name in direct}
+
+
+def test_every_pin_is_exact_and_names_no_host():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[a-z0-9_.-]+==[^\s]+( ; .+)?", line) for line in lines)
+    assert "://" not in "\n".join(lines)
+
+
+def test_a_python_that_is_too_old_is_named(tmp_path):
+    old = tmp_path / "python3.10"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.13\nexit 1\n')
+    old.chmod(0o755)
+    result = subprocess.run(
+        ["sh", ROOT / "course" / "set_up.sh", str(old), tmp_path / "venv"], capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert "3.11, 3.12 or 3.13" in result.stderr and "Python 3.10.13" in result.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["seeds", "--help"]])
+def test_help_needs_no_tensorflow(arguments):
+    code = f"import sys; sys.argv[1:] = {arguments!r}; from course.__main__ import main\n"
+    code += "try: main()\nexcept SystemExit: assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
