@@ -194,13 +194,14 @@ def build_backbone(
 
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     preprocessing = Preprocessing(network.preprocessing, name="preprocessing")
-    model = network.build(
+    built = network.build(
         include_top=False,
         weights=None if weights is None else str(weights),
         input_tensor=preprocessing(inputs),
         input_shape=(image_size, image_size, 3),
         **arguments,
     )
+    model = keras.Model(inputs, built.output, name=built.name)  # keras.applications makes a list of the input
     feature_size = model.output_shape[-1]
     return Backbone(name, model, preprocessing, image_size, feature_size, group_blocks(model, *network.block))
 

@@ -55,14 +55,37 @@ def compute(feature_extractor: keras.Model, pictures: np.ndarray, batch_size: in
 def cache_key(feature_extractor: keras.Model, pictures: np.ndarray) -> str:
     """Return a name that changes with anything that the features depend on."""
     digest = hashlib.blake2b(digest_size=20)
-    layers = [(type(layer).__name__, layer.get_config()) for layer in feature_extractor.layers]
-    described = [keras.__version__, feature_extractor.input_shape, feature_extractor.dtype_policy.name, layers]
+    described = [keras.__version__, feature_extractor.input_shape, number_names(feature_extractor.get_config())]
     digest.update(json.dumps(described, default=str, sort_keys=True).encode())
     for weight in feature_extractor.get_weights():
         digest.update(np.ascontiguousarray(weight))
     digest.update(str((pictures.shape, pictures.dtype)).encode())
     digest.update(np.ascontiguousarray(pictures))
     return digest.hexdigest()
+
+
+def number_names(config: dict) -> dict:
+    """Replace each layer's name by a number: Keras counts names up, so the same model gets others next time."""
+    numbers: dict[str, str] = {}
+
+    def collect(value) -> None:
+        if isinstance(value, dict):
+            if isinstance(value.get("name"), str):
+                numbers.setdefault(value["name"], f"layer {len(numbers)}")
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            for part in value:
+                collect(part)
+
+    def replace(value):
+        if isinstance(value, dict):
+            return {key: replace(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [replace(part) for part in value]
+        return numbers.get(value, value) if isinstance(value, str) else value
+
+    collect(config)
+    return replace(config)
 
 
 def read(path: Path, count: int) -> np.ndarray | None:

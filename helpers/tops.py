@@ -112,12 +112,13 @@ def load_imagenet_top(profile: Profile, size: int, seed: int) -> PretrainedTop:
     network = replace(network, weights=network.weights.replace("_no_top", ""), weights_hash=None)
     arguments = {"alpha": profile.alphas[profile.backbone]} if network.alpha else {}
     inputs = keras.Input((profile.image_size, profile.image_size, 3), name="pixels")
-    model = network.build(
+    built = network.build(
         weights=str(find_weights(network, **arguments)),
         input_tensor=Preprocessing(network.preprocessing, name="preprocessing")(inputs),
         input_shape=inputs.shape[1:],
         **arguments,
     )
+    model = keras.Model(inputs, built.output)
     index = find_file("models", CLASS_INDEX)
     if index is None:
         check_reachable(CLASS_INDEX_URL, CLASS_INDEX)
