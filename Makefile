@@ -2,12 +2,14 @@
 # make run    set up, run the lessons, write build/report/index.html
 # make test   set up, run all tests
 # Each works again without network once it has set itself up.
-# Variables:  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20  PYTHON=python3.12
+# Variables:  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
+# For the set-up:  PYTHON=python3.12  EXTRAS=lab,test,gpu (a Linux machine with an NVIDIA GPU)
 
 VENV := .venv
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 PROFILE ?= auto
+EXTRAS ?= lab,test
 RUN_OPTIONS = --profile $(PROFILE) $(if $(LESSONS),--lessons $(LESSONS)) $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: lab run test test-real bench seeds lint clean
@@ -36,7 +38,7 @@ lint: $(READY)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 $(READY): pyproject.toml constraints.txt
-	@sh course/set_up.sh "$(PYTHON)" $(VENV)
+	@sh course/set_up.sh "$(PYTHON)" $(VENV) $(EXTRAS)
 	@touch $@
 
 clean:

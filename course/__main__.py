@@ -7,16 +7,18 @@ import os
 import sys
 from pathlib import Path
 
-from course.lessons import ROOT, find_lessons, succeeded
+from course.lessons import ROOT, UnknownLessonError, find_lessons, succeeded
 from helpers.profiles import PROFILES
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a Windows console may have no ✔
     options = parser().parse_args(arguments)
     try:
         return options.command(options)
-    except (ValueError, OSError) as error:
+    except (UnknownLessonError, OSError) as error:
         print(f"python -m course: {error}", file=sys.stderr)
         return 2
 
@@ -32,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
     seeds = commands.add_parser("seeds", help="run lessons with many seeds and count how often each claim holds")
     add_run_options(seeds, ROOT / "build" / "seeds")
-    seeds.add_argument("--seeds", type=int, default=20, metavar="N", help="seeds 0 to N - 1 (default: 20)")
+    seeds.add_argument("--seeds", type=positive, default=20, metavar="N", help="seeds 0 to N - 1 (default: 20)")
     seeds.set_defaults(command=seeds_command)
 
     pretrain = commands.add_parser("pretrain", help="train the embedded networks again, from the sprite atlas")
@@ -52,7 +54,7 @@ def add_run_options(command: argparse.ArgumentParser, output: Path) -> None:
     command.add_argument("--profile", choices=names, default="auto", help="default: auto")
     command.add_argument("--lessons", nargs="+", default=[], metavar="NN", help="such as 03 06 (default: all)")
     command.add_argument("--jobs", type=positive, default=default_jobs(), help="lessons at the same time")
-    command.add_argument("--output", type=Path, default=output, help=f"folder for the results (default: {output})")
+    command.add_argument("--output", type=absolute, default=output, help=f"folder for results (default: {output})")
     command.add_argument("--fresh", action="store_true", help="run again what has not changed since the last run")
 
 
@@ -61,6 +63,11 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def absolute(text: str) -> Path:
+    """Read a path; running a lesson changes the working folder, so it is made absolute at once."""
+    return Path(text).absolute()
 
 
 def default_jobs() -> int:

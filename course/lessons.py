@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import threading
 import time
 import warnings
@@ -19,20 +20,25 @@ from helpers.records import CLAIM_TYPE, SESSION_TYPE
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+SETTINGS = ("COURSE_PROFILE", "COURSE_BUNDLE", "KERAS_HOME", "CUDA_VISIBLE_DEVICES")
 PACKAGES = ("tensorflow", "keras", "tensorflow-hub", "numpy", "scikit-learn")
+
+
+class UnknownLessonError(ValueError):
+    """There is no lesson with that number."""
 
 
 def find_lessons(numbers: Sequence[str] = ()) -> list[Path]:
     """Return the notebooks of the lessons with these numbers ("3" and "03" are the same), or of all.
 
     Raises:
-        ValueError: there is no such lesson.
+        UnknownLessonError: there is no such lesson.
     """
     lessons = {path.stem[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
     wanted = [number.zfill(2) for number in numbers] or list(lessons)
     unknown = [number for number in wanted if number not in lessons]
     if unknown:
-        raise ValueError(f"There is no lesson {', '.join(unknown)}. Choose from: {', '.join(lessons)}.")
+        raise UnknownLessonError(f"There is no lesson {', '.join(unknown)}. Choose from: {', '.join(lessons)}.")
     return [lessons[number] for number in sorted(set(wanted))]
 
 
@@ -43,17 +49,20 @@ def versions() -> dict[str, str]:
 
 def fingerprint(lesson: Path, parameters: dict) -> str:
     """Return a key that changes with anything that the result of a lesson depends on."""
-    digest = hashlib.sha256(json.dumps([parameters, versions()], sort_keys=True).encode())
-    for name in ("COURSE_PROFILE", "COURSE_BUNDLE"):
-        digest.update(f"{name}={os.environ.get(name)}\n".encode())
-    for path in [lesson, *sorted((ROOT / "helpers").rglob("*"))]:
+    installed = sorted(f"{package.name} {package.version}" for package in importlib.metadata.distributions())
+    settings = {name: os.environ.get(name) for name in SETTINGS} | {"gpu": shutil.which("nvidia-smi")}
+    digest = hashlib.sha256(json.dumps([parameters, installed, settings], sort_keys=True).encode())
+    files = [lesson, Path(__file__), *sorted((ROOT / "helpers").rglob("*"))]
+    if settings["COURSE_BUNDLE"]:
+        files.append(Path(settings["COURSE_BUNDLE"]) / "MANIFEST.json")
+    for path in files:
         if path.is_file() and path.suffix != ".pyc":
-            digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
 def run_lesson(lesson: Path, parameters: dict, output: Path, fresh: bool = False) -> dict:
-    """Run a lesson, or return the result of an earlier run if nothing has changed since.
+    """Run a lesson, or return the result of an earlier run that came to its end, if nothing has changed since.
 
     Args:
         lesson: its notebook.
@@ -70,9 +79,11 @@ def run_lesson(lesson: Path, parameters: dict, output: Path, fresh: bool = False
     if not fresh and record.exists() and executed.exists():
         with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged record is no record
             result = json.loads(record.read_text(encoding="utf-8"))
-            if result["fingerprint"] == key and succeeded(result):
+            if result["fingerprint"] == key and result["status"] == "passed":
                 return result
     output.mkdir(parents=True, exist_ok=True)
+    for stale in (record, executed):  # a stopped run must not leave one of them with an older other
+        stale.unlink(missing_ok=True)
     start = time.perf_counter()
     with peak_memory() as peaks:
         error = execute(lesson, parameters, executed)
@@ -103,7 +114,6 @@ def execute(lesson: Path, parameters: dict, executed: Path) -> str | None:
     """Run a notebook with papermill; return None, or the error that stopped it."""
     import papermill
 
-    executed.unlink(missing_ok=True)  # so that a stopped run cannot leave the notebook of an earlier one
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -126,7 +136,7 @@ def execute(lesson: Path, parameters: dict, executed: Path) -> str | None:
 def read_outputs(executed: Path) -> tuple[dict, list[dict]]:
     """Return what an executed notebook says of its session (profile, device, process), and its claims."""
     session, claims = {}, []
-    if executed.exists():
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):  # it stopped before, or while, it was written
         for cell in json.loads(executed.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 data = output.get("data", {})

@@ -83,6 +83,6 @@ def main_figure(executed) -> dict | None:
                 if "image/png" in output.get("data", {}):
                     return {
                         "png": output.data["image/png"].strip(),
-                        "alt": output.metadata["image/png"]["alt"],
+                        "alt": output.metadata.get("image/png", {}).get("alt", ""),
                     }
     return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -37,9 +38,13 @@ def run_all(tasks: Sequence[Task], jobs: int, fresh: bool) -> list[dict]:
 
     def run(number: int) -> dict:
         started[number] = time.perf_counter()
-        return run_lesson(*tasks[number], fresh=fresh)
+        try:
+            return run_lesson(*tasks[number], fresh=fresh)
+        except Exception as error:  # a full disk, say: it must not stop the other lessons
+            return failed(tasks[number].lesson, error)
 
-    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(tasks), bar_format=layout) as bar:
+    pool = ThreadPoolExecutor(jobs)
+    with contextlib.closing(tqdm(total=len(tasks), bar_format=layout)) as bar, stop_early(pool):
         futures = [pool.submit(run, number) for number in range(len(tasks))]
         waiting = set(futures)
         while waiting:
@@ -55,6 +60,21 @@ def run_all(tasks: Sequence[Task], jobs: int, fresh: bool) -> list[dict]:
             ]
             bar.set_postfix_str(", ".join(running))
     return [future.result() for future in futures]
+
+
+@contextlib.contextmanager
+def stop_early(pool: ThreadPoolExecutor) -> Iterator[None]:
+    """At an interrupt, do not begin what still waits; at the end, close the pool."""
+    try:
+        yield
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def failed(lesson: Path, error: Exception) -> dict:
+    """Return the result of a lesson that could not even be run."""
+    nothing = {"seconds": 0.0, "peak_memory_mb": 0, "claims": [], "profile": None, "device": None}
+    return {"lesson": lesson.stem, "status": "failed", "error": f"{type(error).__name__}: {error}", **nothing}
 
 
 def describe(result: dict) -> str:

@@ -14,7 +14,7 @@ import helpers.quiet  # noqa: F401
 from helpers import mini_networks
 from helpers.bundle import SourceError
 from helpers.profiles import Profile
-from helpers.sources import check_reachable, find_file
+from helpers.sources import Source, get_file
 
 import keras
 
@@ -35,8 +35,8 @@ class Network:
             ``{alpha_text}`` stand for the width multiplier (0.25 and 2_5).
         block: a regular expression that matches the layers of a block, and the block's name.
         size: side of the pictures that the network was trained on, in pixels.
-        alpha: the width multiplier used when nothing else is said; None where there is none.
-        weights_hash: md5 or sha256 of the weights file, where its publisher names one.
+        alphas: the width multipliers that have weights, the usual one first; empty where there is none.
+        weights_digest: "md5:…" of the weights file, where Keras names one.
     """
 
     build: Callable[..., keras.Model]
@@ -44,8 +44,8 @@ class Network:
     weights: str
     block: tuple[str, str]
     size: int = 224
-    alpha: float | None = None
-    weights_hash: str | None = None
+    alphas: tuple[float, ...] = ()
+    weights_digest: str | None = None
 
 
 BACKBONES = {
@@ -68,42 +68,42 @@ BACKBONES = {
         preprocessing="mobilenet",
         weights=f"{GOOGLE}/mobilenet/mobilenet_{{alpha_text}}_224_tf_no_top.h5",
         block=(r"conv_(?:pad|dw|pw)_(\d+)", r"block_\1"),
-        alpha=1.0,
+        alphas=(1.0, 0.75, 0.5, 0.25),
     ),
     "mobilenet_v2": Network(
         build=keras.applications.MobileNetV2,
         preprocessing="mobilenet_v2",
         weights=f"{GOOGLE}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{{alpha}}_224_no_top.h5",
         block=(r"(expanded_conv|block_\d+)_", r"\1"),
-        alpha=1.0,
+        alphas=(1.0, 0.35, 0.5, 0.75, 1.3, 1.4),
     ),
     "vgg16": Network(
         build=keras.applications.VGG16,
         preprocessing="vgg16",
         weights=f"{GOOGLE}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         block=(r"(block\d+)_", r"\1"),
-        weights_hash="6d6bbae143d832006294945121d1f1fc",
+        weights_digest="md5:6d6bbae143d832006294945121d1f1fc",
     ),
     "vgg19": Network(
         build=keras.applications.VGG19,
         preprocessing="vgg19",
         weights=f"{GOOGLE}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
         block=(r"(block\d+)_", r"\1"),
-        weights_hash="253f8cb515780f3b799900260a226db6",
+        weights_digest="md5:253f8cb515780f3b799900260a226db6",
     ),
     "resnet50": Network(
         build=keras.applications.ResNet50,
         preprocessing="resnet",
         weights=f"{GOOGLE}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         block=(r"(conv\d_block\d+)_", r"\1"),
-        weights_hash="4d473c1dd8becc155b73f8504c6f6626",
+        weights_digest="md5:4d473c1dd8becc155b73f8504c6f6626",
     ),
     "efficientnet_b0": Network(
         build=keras.applications.EfficientNetB0,
         preprocessing="efficientnet",  # does nothing: the network rescales its input itself
         weights="https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5",
         block=(r"(block\d+[a-z])_", r"\1"),
-        weights_hash="50bc09e76180e00e4465e1a485ddc09d",
+        weights_digest="md5:50bc09e76180e00e4465e1a485ddc09d",
     ),
 }
 
@@ -177,8 +177,8 @@ def build_backbone(
         weights: "pretrained", a file, or None for random weights.
 
     Raises:
-        ValueError: there is no such network.
-        SourceError: its weights are neither in the bundle, nor in Keras' cache, nor to be downloaded.
+        ValueError: there is no such network, or it has no weights for this width multiplier.
+        MissingSourceError: its weights are neither in the bundle, nor in Keras' cache, nor to be downloaded.
     """
     name = profile.stand_ins.get(name, name)
     if name not in BACKBONES:
@@ -186,38 +186,38 @@ def build_backbone(
     network = BACKBONES[name]
     embedded = not network.weights.startswith("https:")
     image_size = image_size or (network.size if embedded else profile.image_size)
-    arguments = {}
-    if network.alpha is not None:
-        arguments["alpha"] = alpha or profile.alphas.get(name, network.alpha)
+    arguments = {"alpha": float(alpha or profile.alphas.get(name, network.alphas[0]))} if network.alphas else {}
     if weights == "pretrained":
         weights = EMBEDDED_WEIGHTS / network.weights if embedded else find_weights(network, **arguments)
 
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     preprocessing = Preprocessing(network.preprocessing, name="preprocessing")
-    built = network.build(
-        include_top=False,
-        weights=None if weights is None else str(weights),
-        input_tensor=preprocessing(inputs),
-        input_shape=(image_size, image_size, 3),
-        **arguments,
-    )
+    try:
+        built = network.build(
+            include_top=False,
+            weights=None if weights is None else str(weights),
+            input_tensor=preprocessing(inputs),
+            input_shape=(image_size, image_size, 3),
+            **arguments,
+        )
+    except OSError as error:
+        raise SourceError(f"The weights in {weights} cannot be read ({error}). Delete the file; try again.") from error
     model = keras.Model(inputs, built.output, name=built.name)  # keras.applications makes a list of the input
     feature_size = model.output_shape[-1]
     return Backbone(name, model, preprocessing, image_size, feature_size, group_blocks(model, *network.block))
 
 
 def find_weights(network: Network, alpha: float | None = None) -> Path:
-    """Return the weights file from the bundle or Keras' cache; download it into the cache if need be."""
+    """Return the weights file, from the bundle, Keras' cache or the network.
+
+    Raises:
+        ValueError: nobody published weights for this width multiplier.
+        MissingSourceError: it is nowhere.
+    """
+    if alpha is not None and alpha not in network.alphas:
+        raise ValueError(f"There are no weights for alpha = {alpha}. Choose one of: {network.alphas}.")
     url = network.weights.format(alpha=alpha, alpha_text=ALPHA_TEXT.get(alpha))
-    name = url.rsplit("/", 1)[-1]
-    path = find_file("models", name)
-    if path is not None:
-        return path
-    check_reachable(url, name)
-    try:
-        return Path(keras.utils.get_file(name, url, cache_subdir="models", file_hash=network.weights_hash))
-    except Exception as error:
-        raise SourceError(f"The download of {url} failed: {error}. Try again, or use a bundle.") from error
+    return get_file(Source("models", url.rsplit("/", 1)[-1], (url,), network.weights_digest))
 
 
 def group_blocks(model: keras.Model, pattern: str, name: str) -> dict[str, list[str]]:

@@ -18,39 +18,34 @@ class SourceError(RuntimeError):
     """Something that the lesson needs is missing or damaged."""
 
 
+class MissingSourceError(SourceError):
+    """Something that the lesson needs is neither here nor to be downloaded now."""
+
+
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file as hexadecimal text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def bundle_folder() -> Path | None:
-    """Return the bundle's folder, checked against its manifest, or None if COURSE_BUNDLE is not set.
+def bundle_file(name: str) -> Path | None:
+    """Return a file of the bundle, or None if COURSE_BUNDLE is not set or its manifest does not list the file.
 
-    Existence and size of each file are checked every time. The sha256 of each file is checked once and
-    remembered in the course's cache folder.
+    The whole bundle is checked first: existence and size of each file every time; the sha256 of each file
+    once, which is remembered in the course's cache folder.
+
+    Args:
+        name: path inside the bundle, such as "datasets/cifar10.npz".
 
     Raises:
         SourceError: the folder is not a bundle, or a file is missing, cut or changed.
     """
-    name = os.environ.get("COURSE_BUNDLE")
-    if not name:
+    if not os.environ.get("COURSE_BUNDLE"):
         return None
-    folder = Path(name).expanduser().resolve()
+    folder = Path(os.environ["COURSE_BUNDLE"]).absolute()
     files = read_manifest(folder)
-    stamps = [check_size(folder, file, entry) for file, entry in sorted(files.items())]
-    key = hashlib.sha256(json.dumps([str(folder), files, stamps], sort_keys=True).encode()).hexdigest()
-    record = cache_folder("bundles") / f"{key}.ok"
-    if not record.exists():
-        for file, entry in files.items():
-            if sha256_of(folder / file) != entry["sha256"]:
-                raise SourceError(
-                    f"The bundle file {folder / file} has the right size but not the sha256 that the manifest "
-                    "names: it was changed or damaged. Copy it again from the source of the bundle."
-                )
-        with write_beside(record) as temporary:
-            temporary.write_text(f"every sha256 of {folder} was right\n", encoding="utf-8")
-    return folder
+    check_bundle(folder, files)
+    return folder / name if name in files else None
 
 
 def read_manifest(folder: Path) -> dict[str, dict]:
@@ -59,13 +54,34 @@ def read_manifest(folder: Path) -> dict[str, dict]:
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
         return {file: {"bytes": int(entry["bytes"]), "sha256": entry["sha256"]} for file, entry in files.items()}
-    except FileNotFoundError:
+    except OSError as error:
         raise SourceError(
-            f"COURSE_BUNDLE is {folder}, but there is no MANIFEST.json in it. "
+            f"COURSE_BUNDLE is {folder}, but its MANIFEST.json cannot be read ({error.strerror}). "
             "Name the folder that holds datasets/, models/, hub/ and MANIFEST.json, or unset COURSE_BUNDLE."
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{manifest} cannot be read as a bundle's manifest ({error!r}). Copy it again.") from None
+        raise SourceError(f"{manifest} is not a bundle's manifest ({error!r}). Copy the bundle again.") from None
+
+
+def check_bundle(folder: Path, files: dict[str, dict]) -> None:
+    """Check every file of the bundle against the manifest.
+
+    Raises:
+        SourceError: a file is missing, cut or changed.
+    """
+    stamps = [check_size(folder, file, entry) for file, entry in sorted(files.items())]
+    key = hashlib.sha256(json.dumps([str(folder), files, stamps], sort_keys=True).encode()).hexdigest()
+    record = cache_folder("bundles") / f"{key}.ok"
+    if record.exists():
+        return
+    for file, entry in files.items():
+        if sha256_of(folder / file) != entry["sha256"]:
+            raise SourceError(
+                f"The bundle file {folder / file} has the right size but not the sha256 that the manifest "
+                "names: it was changed or damaged. Copy it again from the source of the bundle."
+            )
+    with write_beside(record) as temporary:
+        temporary.write_text(f"every sha256 of {folder} was right\n", encoding="utf-8")
 
 
 def check_size(folder: Path, file: str, entry: dict) -> tuple[int, int]:

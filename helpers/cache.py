@@ -1,4 +1,4 @@
-"""The course's own folder for what is costly to make again, and how files are written there.
+"""The course's own folder for what is costly to make again, and how files are written.
 
 The folder is the usual cache folder of the system; the variable ``COURSE_CACHE`` names another one.
 Everything in it may be deleted at any time.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 
 
 class CacheFolderError(OSError):
-    """The cache folder cannot be written."""
+    """A folder cannot be written."""
 
 
 def cache_folder(*parts: str) -> Path:
@@ -27,7 +28,19 @@ def cache_folder(*parts: str) -> Path:
     import platformdirs
 
     root = Path(os.environ.get("COURSE_CACHE") or platformdirs.user_cache_dir("finetuning-course"))
-    folder = root.expanduser().joinpath(*parts)
+    return writable_folder(root.expanduser().joinpath(*parts), "COURSE_CACHE")
+
+
+def writable_folder(folder: Path, variable: str) -> Path:
+    """Make a folder if it is missing, and make sure that files can be written there.
+
+    Args:
+        folder: its path.
+        variable: the environment variable that names another folder, for the message.
+
+    Raises:
+        CacheFolderError: nothing can be written there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -35,7 +48,7 @@ def cache_folder(*parts: str) -> Path:
     except OSError as error:
         raise CacheFolderError(
             f"The cache folder {folder} cannot be written ({error.strerror or error}). "
-            "Set the variable COURSE_CACHE to a folder that you can write, and start again."
+            f"Set the variable {variable} to a folder that you can write, and start again."
         ) from error
     return folder
 
@@ -51,4 +64,6 @@ def write_beside(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)

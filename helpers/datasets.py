@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from helpers import emoji10
-from helpers.bundle import SourceError
+from helpers.bundle import SourceError, bundle_file
+from helpers.emoji10 import CLASS_NAMES
 from helpers.profiles import Profile
-from helpers.sources import download, find_file
-
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+from helpers.sources import SOURCES, get_file
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,7 @@ def load_emoji10(profile: Profile, seed: int) -> ImageData:
     x_validation, y_validation = emoji10.load_split("validation", profile.validation_size, seed)
     x_test, y_test = emoji10.load_split("test", profile.test_size, seed)
     shifted = {"unseen_artist": emoji10.load_split("unseen_artist", profile.test_size, seed)}
-    return ImageData(
-        "emoji10", emoji10.CLASS_NAMES, x_train, y_train, x_validation, y_validation, x_test, y_test, shifted
-    )
+    return ImageData("emoji10", CLASS_NAMES, x_train, y_train, x_validation, y_validation, x_test, y_test, shifted)
 
 
 def load_cifar10(profile: Profile, seed: int) -> ImageData:
@@ -74,7 +71,7 @@ def load_cifar10(profile: Profile, seed: int) -> ImageData:
     train, validation = stratified_indices(y, wanted, seed)
     (test,) = stratified_indices(y_test, [profile.test_size], seed)
     return ImageData(
-        "cifar10", CIFAR10_CLASSES, x[train], y[train], x[validation], y[validation], x_test[test], y_test[test]
+        "cifar10", CLASS_NAMES, x[train], y[train], x[validation], y[validation], x_test[test], y_test[test]
     )
 
 
@@ -117,14 +114,14 @@ def read_cifar10() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
     A bundle may hold fewer training pictures than the 50,000 of the official archive.
     """
-    packed = find_file("datasets", "cifar10.npz")
+    packed = bundle_file("datasets/cifar10.npz")
     if packed is None:
-        return read_cifar10_archive(download("cifar10"))
+        return read_cifar10_archive(get_file(SOURCES["cifar10"]))
     try:
         with np.load(packed) as arrays:
             x_train, y_train, x_test, y_test = (arrays[key] for key in ("x_train", "y_train", "x_test", "y_test"))
     except Exception as error:
-        raise SourceError(f"{packed} cannot be read ({error}). Copy it again, or delete it.") from error
+        raise SourceError(f"{packed} cannot be read ({error}). Copy the bundle again.") from error
     return x_train, y_train.reshape(-1).astype(np.int64), x_test, y_test.reshape(-1).astype(np.int64)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import helpers.quiet  # noqa: F401
+from helpers.cache import write_beside
 
 import keras
 import tensorflow as tf
@@ -43,6 +44,6 @@ def export_hub_module(model: keras.Model, folder: str | os.PathLike) -> None:
     module.variables = [variable.value for variable in model.variables]
     module.trainable_variables = [variable.value for variable in model.trainable_variables]
     module.regularization_losses = []
-    options = tf.saved_model.SaveOptions(experimental_debug_stripper=True)  # half the size of the graph
     serving = call.get_concrete_function(signature, training=False)
-    tf.saved_model.save(module, str(folder), signatures=serving, options=options)
+    with write_beside(folder) as temporary:
+        tf.saved_model.save(module, str(temporary), signatures=serving)

@@ -33,7 +33,7 @@ def make_dataset(
         image_size: side of the pictures that come out, in pixels.
         batch_size: pictures in a batch; the last batch may be smaller.
         shuffle: another order in each epoch.
-        seed: of the shuffle; the same seed gives the same orders.
+        seed: of the shuffle; together with the seed of the session (``begin``) it decides the orders.
         augment: a function or a Keras layer for batches of pictures. It comes after everything that could
             be cached, so each epoch gets new random pictures.
 

@@ -66,12 +66,14 @@ def show(figure: Figure, alt: str) -> None:
     display({"image/png": picture, "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
-def picture_grid(pictures: np.ndarray, titles: Sequence[str], columns: int = 10, scale: float = 0.9) -> Figure:
+def picture_grid(
+    pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 10, scale: float = 0.9
+) -> Figure:
     """Draw pictures in rows.
 
     Args:
-        pictures: ``(n, height, width, 3)`` uint8 in [0, 255], or ``(n, height, width)`` for grey ones.
-        titles: one for each picture; may be empty.
+        pictures: ``(height, width, 3)`` uint8 in [0, 255], or ``(height, width)`` in [0, 1] for maps of one number.
+        titles: one for each picture; may be empty texts.
         columns: pictures in a row.
         scale: side of a picture in inches.
     """
@@ -80,7 +82,7 @@ def picture_grid(pictures: np.ndarray, titles: Sequence[str], columns: int = 10,
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):
-        axis.imshow(picture, cmap="viridis" if picture.ndim == 2 else None)
+        axis.imshow(picture, cmap="viridis", vmin=0, vmax=1)  # for pictures in colour all three are ignored
         axis.set_title(title, fontsize=8)
     return figure
 
@@ -121,7 +123,7 @@ def curves(histories: Mapping[str, Mapping[str, Sequence[float]]], metric: str =
     figure, axis = new_figure()
     for number, (name, history) in enumerate(histories.items()):
         epochs = range(1, len(history[metric]) + 1)
-        style = {"color": COLOURS[number], "marker": MARKERS[number], "markersize": 4}
+        style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 4}
         axis.plot(epochs, history[metric], linestyle="--", label=f"{name}, training", **style)
         axis.plot(epochs, history[f"val_{metric}"], label=f"{name}, validation", **style)
     axis.set_xlabel("epoch")

@@ -58,7 +58,7 @@ PROFILES = {
             batch_size=32,
             head_epochs=20,
             head_learning_rate=5e-3,
-            scratch_epochs=8,
+            scratch_epochs=7,
             scratch_learning_rate=3e-3,
             stand_ins={"mobilenet": "mini_mobilenet", "vgg16": "mini_vgg"},
         ),

@@ -10,7 +10,7 @@ reads it. So the error stream points to the null device while TensorFlow loads. 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ["KERAS_BACKEND"] = "tensorflow"  # the course uses tf.data and SavedModels
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # lessons that run at once share the GPU
 
 _stderr = os.dup(2)

@@ -5,48 +5,62 @@ Downloads go to the standard place, Keras' own folder (``KERAS_HOME``, else ``~/
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.bundle import SourceError, bundle_folder, sha256_of
+from helpers.bundle import MissingSourceError, SourceError, bundle_file
+from helpers.cache import writable_folder
 
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 30, 3
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be downloaded.
+    """A file that can be downloaded.
 
     Attributes:
-        file_name: its name in Keras' cache.
-        also_known_as: other names under which Keras itself may have stored the same file.
+        kind: the folder in the bundle and in Keras' cache: "datasets" or "models".
+        name: the file's name there.
         urls: where it can be had; the first that gives the right file serves.
-        sha256, bytes: what the whole file must be.
+        digest: "sha256:…" or "md5:…" of the whole file; None where its publisher names none.
+        bytes: its size, where known.
         licence: under which terms it may be used.
+        also_known_as: other names under which Keras itself may have stored it.
     """
 
-    file_name: str
-    also_known_as: tuple[str, ...]
+    kind: str
+    name: str
     urls: tuple[str, ...]
-    sha256: str
-    bytes: int
-    licence: str
+    digest: str | None = None
+    bytes: int | None = None
+    licence: str = "see its publisher"
+    also_known_as: tuple[str, ...] = ()
 
 
 SOURCES = {
     "cifar10": Source(
-        file_name="cifar-10-python.tar.gz",
-        also_known_as=("cifar-10-batches-py-target_archive", "cifar-10-batches-py.tar.gz"),
+        kind="datasets",
+        name="cifar-10-python.tar.gz",
         urls=(
             "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
             "https://dataset.bj.bcebos.com/cifar/cifar-10-python.tar.gz",
         ),
-        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        digest="sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
         bytes=170498071,
         licence="none stated; cite A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        also_known_as=("cifar-10-batches-py-target_archive", "cifar-10-batches-py.tar.gz"),
+    ),
+    "imagenet_classes": Source(
+        kind="models",
+        name="imagenet_class_index.json",
+        urls=("https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",),
+        digest="md5:c2c37ea517e94d9795004a39431a14cb",
+        bytes=35363,
     ),
 }
 
@@ -56,88 +70,91 @@ def keras_folder(kind: str) -> Path:
     return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / kind
 
 
-def find_file(kind: str, name: str) -> Path | None:
-    """Look for ``kind/name`` ("models" or "datasets") in the bundle, then in Keras' cache.
+def get_file(source: Source) -> Path:
+    """Return a file from the bundle, from Keras' cache, or from the network, in this order.
 
-    Raises:
-        SourceError: COURSE_BUNDLE is set, and the bundle is damaged.
-    """
-    bundle = bundle_folder()
-    places = ([bundle / kind / name] if bundle else []) + [keras_folder(kind) / name]
-    return next((place for place in places if place.exists()), None)
-
-
-def missing_message(name: str, kind: str) -> str:
-    """Say that a file is missing, and what the reader can do."""
-    return (
-        f"{name} is not in the bundle, not in {keras_folder(kind)}, and cannot be downloaded now. "
-        "You can: wait and try again; set COURSE_BUNDLE to the folder of a course bundle; "
-        'or set PROFILE = "mini", which needs no download.'
-    )
-
-
-def check_reachable(url: str, name: str) -> None:
-    """Raise an error within seconds if the host of ``url`` does not answer.
-
-    Keras' own downloads have no time limit. This keeps a room without internet from waiting for minutes.
-
-    Raises:
-        SourceError: no answer.
-    """
-    import requests
-
-    try:
-        requests.head(url, timeout=CONNECT_SECONDS, allow_redirects=True)
-    except requests.RequestException as error:
-        raise SourceError(f"No answer from {url} ({type(error).__name__}). {missing_message(name, 'models')}") from None
-
-
-def download(name: str) -> Path:
-    """Return the file of ``SOURCES[name]`` in Keras' cache, and download it first if it is not there.
-
-    The file is written under a temporary name, checked, and only then gets its own: a failed or cut
+    A download is written under a temporary name, checked, and only then gets its own: a failed or cut
     download leaves nothing behind that a later run would trust.
 
     Raises:
-        SourceError: no address gave the right file. The message lists what was tried.
+        MissingSourceError: it is nowhere. The message lists what was tried. Without network it comes
+            within seconds.
+        SourceError: the bundle is damaged, or the disk is full.
+        CacheFolderError: Keras' folder cannot be written.
     """
-    source = SOURCES[name]
-    folder = keras_folder("datasets")
-    for file_name in (source.file_name, *source.also_known_as):
-        path = folder / file_name
-        if path.is_file() and path.stat().st_size == source.bytes and sha256_of(path) == source.sha256:
-            return path
+    packed = bundle_file(f"{source.kind}/{source.name}")
+    if packed is not None:
+        return packed
+    folder = keras_folder(source.kind)
+    for name in (source.name, *source.also_known_as):
+        if is_whole(folder / name, source):
+            return folder / name
     waiting, failures = list(source.urls), {}
     for attempt in range(ATTEMPTS):
         if attempt and waiting:
             time.sleep(attempt)
         for url in list(waiting):
+            if attempt == 0 and not answers(url):
+                failures[url] = "no answer"
+                waiting.remove(url)
+                continue
             try:
-                return fetch(url, source, folder)
-            except Exception as error:  # whatever went wrong here, the next address may work
-                failures[url] = f"{type(error).__name__}: {str(error)[:200]}"
-                if never_connected(error):
-                    waiting.remove(url)
+                return download(url, source, writable_folder(folder, "KERAS_HOME"))
+            except (ConnectionError, TimeoutError, ValueError) as error:  # the next try or address may work
+                failures[url] = str(error)[:200]
     tried = "\n".join(f"  {url}: {failure}" for url, failure in failures.items())
-    raise SourceError(f"{missing_message(source.file_name, 'datasets')}\nTried:\n{tried}")
+    raise MissingSourceError(
+        f"{source.name} is not in the bundle, not in {folder}, and cannot be downloaded now. "
+        "You can: wait and try again; set COURSE_BUNDLE to the folder of a course bundle; "
+        f'or set PROFILE = "mini", which needs no download.\nTried:\n{tried}'
+    )
 
 
-def fetch(url: str, source: Source, folder: Path) -> Path:
-    """Download one file with a progress bar and check its sha256."""
+def is_whole(path: Path, source: Source) -> bool:
+    """Tell whether a file is there and is what it must be, as far as that is known."""
+    if not path.is_file() or source.bytes not in (None, path.stat().st_size):
+        return False
+    if source.digest is None:
+        return True
+    algorithm, digest = source.digest.split(":")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest() == digest
+
+
+def answers(url: str) -> bool:
+    """Tell within seconds whether a host answers; name look-ups have no time limit of their own."""
+    import requests
+
+    found = []
+
+    def ask() -> None:
+        try:
+            requests.head(url, timeout=CONNECT_SECONDS)
+            found.append(True)
+        except requests.RequestException:
+            pass
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(2 * CONNECT_SECONDS)
+    return bool(found)
+
+
+def download(url: str, source: Source, folder: Path) -> Path:
+    """Download one file with a progress bar and check it.
+
+    Raises:
+        ConnectionError: the transfer failed. ValueError: the file is not the right one.
+        SourceError: it cannot be stored.
+    """
     import pooch
+    import requests
 
     pooch.get_logger().setLevel(logging.WARNING)
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
-    return Path(
-        pooch.retrieve(url, f"sha256:{source.sha256}", fname=source.file_name, path=folder, downloader=downloader)
-    )
-
-
-def never_connected(error: Exception) -> bool:
-    """Tell a host that cannot be reached (trying again is useless) from a transfer that broke off."""
-    import requests
-    import urllib3
-
-    return isinstance(error, requests.ConnectionError) and any(
-        isinstance(cause, urllib3.exceptions.MaxRetryError) for cause in error.args
-    )
+    try:
+        return Path(pooch.retrieve(url, source.digest, fname=source.name, path=folder, downloader=downloader))
+    except requests.RequestException as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+    except OSError as error:
+        raise SourceError(f"{source.name} cannot be stored in {folder}: {error}. Make room there.") from error

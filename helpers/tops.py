@@ -10,18 +10,15 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers import emoji10
 from helpers.backbones import BACKBONES, EMBEDDED_WEIGHTS, Preprocessing, build_backbone, find_weights
-from helpers.bundle import SourceError
-from helpers.datasets import CIFAR10_CLASSES, load_data
+from helpers.bundle import MissingSourceError
+from helpers.datasets import load_data
 from helpers.profiles import PROFILES, Profile
-from helpers.sources import check_reachable, find_file
+from helpers.sources import SOURCES, get_file
 
 import keras
 
-CLASS_INDEX = "imagenet_class_index.json"
-CLASS_INDEX_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{CLASS_INDEX}"
-
-# The ImageNet classes that show a CIFAR-10 class. ImageNet has no deer: its nearest are four antelopes and
-# the ibex. Single numbers and ranges, both ends included.
+# The ImageNet classes that show a CIFAR-10 class. ImageNet has no deer: its nearest are the ibex and
+# three antelopes. Single numbers and ranges, both ends included.
 IMAGENET_CLASSES = {
     "airplane": (404, 895),
     "automobile": (436, 468, 511, 609, 627, 656, 661, 751, 817),
@@ -84,7 +81,7 @@ def load_top(profile: Profile, size: int = 1000, seed: int = 0) -> PretrainedTop
     if profile.dataset != "emoji10":
         try:
             return load_imagenet_top(profile, size, seed)
-        except SourceError as error:
+        except MissingSourceError as error:
             print(f"{error}\nHere the embedded network and its source task take their place.")
     return load_source_top(size, seed)
 
@@ -109,26 +106,22 @@ def load_source_top(size: int, seed: int) -> PretrainedTop:
 def load_imagenet_top(profile: Profile, size: int, seed: int) -> PretrainedTop:
     """Load the profile's network with its 1,000 ImageNet classes, and validation pictures of CIFAR-10."""
     network = BACKBONES[profile.backbone]
-    network = replace(network, weights=network.weights.replace("_no_top", ""), weights_hash=None)
-    arguments = {"alpha": profile.alphas[profile.backbone]} if network.alpha else {}
+    with_top = replace(network, weights=network.weights.replace("_no_top", ""), weights_digest=None)
+    arguments = {"alpha": profile.alphas[profile.backbone]} if network.alphas else {}
     inputs = keras.Input((profile.image_size, profile.image_size, 3), name="pixels")
     built = network.build(
-        weights=str(find_weights(network, **arguments)),
+        weights=str(find_weights(with_top, **arguments)),
         input_tensor=Preprocessing(network.preprocessing, name="preprocessing")(inputs),
         input_shape=inputs.shape[1:],
         **arguments,
     )
     model = keras.Model(inputs, built.output)
-    index = find_file("models", CLASS_INDEX)
-    if index is None:
-        check_reachable(CLASS_INDEX_URL, CLASS_INDEX)
-        index = keras.utils.get_file(CLASS_INDEX, CLASS_INDEX_URL, cache_subdir="models")
-    with open(index, encoding="utf-8") as file:
+    with open(get_file(SOURCES["imagenet_classes"]), encoding="utf-8") as file:
         names = [name for _, (_, name) in sorted(json.load(file).items(), key=lambda item: int(item[0]))]
     label_of_class = np.full(len(names), -1)
-    for label, classes in enumerate(IMAGENET_CLASSES[name] for name in CIFAR10_CLASSES):
+    for label, classes in enumerate(IMAGENET_CLASSES[name] for name in emoji10.CLASS_NAMES):
         for entry in classes:
             first, last = entry if isinstance(entry, tuple) else (entry, entry)
             label_of_class[first : last + 1] = label
     data = load_data(replace(profile, validation_size=size), seed)
-    return PretrainedTop(model, names, data.x_validation, data.y_validation, list(CIFAR10_CLASSES), label_of_class)
+    return PretrainedTop(model, names, data.x_validation, data.y_validation, list(emoji10.CLASS_NAMES), label_of_class)

@@ -72,6 +72,17 @@ def test_missing_weights_without_network_say_what_to_do(no_network):
         build_backbone("vgg16", CPU)
 
 
+def test_a_width_without_weights_lists_those_that_exist():
+    with pytest.raises(ValueError, match=r"0\.75, 0\.5, 0\.25"):
+        build_backbone("mobilenet", CPU, alpha=0.3)
+
+
+def test_a_damaged_weights_file_says_so(tmp_path):
+    (tmp_path / "cut.h5").write_bytes(b"\x89HDF")
+    with pytest.raises(SourceError, match="cannot be read"):
+        build_backbone("vgg16", CPU, image_size=32, weights=tmp_path / "cut.h5")
+
+
 def test_bundle_weights_are_used(bundle, no_network):
     backbone = build_backbone("mobilenet", CPU)
     assert not np.allclose(

@@ -4,8 +4,7 @@ import json
 import pytest
 
 from helpers import bundle as bundle_module
-from helpers.bundle import SourceError, bundle_folder
-from helpers.sources import find_file
+from helpers.bundle import SourceError, bundle_file
 
 
 @pytest.fixture
@@ -23,26 +22,27 @@ def small_bundle(tmp_path, monkeypatch):
     return folder
 
 
-def test_files_are_found(small_bundle):
-    assert find_file("models", "b.bin") == small_bundle / "models" / "b.bin"
-    assert find_file("models", "c.bin") is None
+def test_only_files_of_the_manifest_are_found(small_bundle):
+    (small_bundle / "models" / "c.bin").write_text("unchecked")
+    assert bundle_file("models/b.bin") == small_bundle / "models" / "b.bin"
+    assert bundle_file("models/c.bin") is None
 
 
 def test_no_bundle():
-    assert bundle_folder() is None
+    assert bundle_file("models/b.bin") is None
 
 
 def test_missing_file(small_bundle):
     (small_bundle / "models" / "b.bin").unlink()
     with pytest.raises(SourceError, match=r"lacks models/b\.bin"):
-        bundle_folder()
+        bundle_file("models/b.bin")
 
 
 def test_truncated_file_even_after_it_was_right_once(small_bundle):
-    bundle_folder()
+    bundle_file("models/b.bin")
     (small_bundle / "models" / "b.bin").write_bytes(b"half")
     with pytest.raises(SourceError, match="4 bytes, the manifest says 1200"):
-        bundle_folder()
+        bundle_file("models/b.bin")
 
 
 def test_wrong_hash(small_bundle, tmp_path):
@@ -50,14 +50,14 @@ def test_wrong_hash(small_bundle, tmp_path):
     path.write_bytes(b"x" * path.stat().st_size)
     for _ in range(2):  # a failed check is never remembered
         with pytest.raises(SourceError, match="sha256"):
-            bundle_folder()
+            bundle_file("models/b.bin")
     assert not list((tmp_path / "cache" / "bundles").iterdir())
 
 
 def test_hashes_are_computed_once(small_bundle, monkeypatch):
-    bundle_folder()
+    bundle_file("models/b.bin")
     monkeypatch.setattr(bundle_module, "sha256_of", lambda path: pytest.fail("computed again"))
-    assert bundle_folder() == small_bundle.resolve()
+    assert bundle_file("models/b.bin") is not None
 
 
 @pytest.mark.parametrize("manifest", [None, "{", "[]", '{"files": {"a": 1}}'])
@@ -67,4 +67,11 @@ def test_no_manifest_or_a_bad_one(small_bundle, manifest):
     if manifest is not None:
         path.write_text(manifest)
     with pytest.raises(SourceError, match=r"MANIFEST\.json"):
-        bundle_folder()
+        bundle_file("models/b.bin")
+
+
+def test_the_bundle_is_a_file(tmp_path, monkeypatch):
+    (tmp_path / "bundle.zip").write_bytes(b"")
+    monkeypatch.setenv("COURSE_BUNDLE", str(tmp_path / "bundle.zip"))
+    with pytest.raises(SourceError, match="Name the folder"):
+        bundle_file("models/b.bin")

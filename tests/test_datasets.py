@@ -34,7 +34,7 @@ def test_mini_data_have_an_unseen_artist():
     assert set(data.shifted) == {"unseen_artist"}
 
 
-def test_cifar10_without_bundle_and_network_says_what_to_do_in_seconds(no_network, monkeypatch):
+def test_cifar10_without_bundle_and_network_says_what_to_do(no_network):
     with pytest.raises(SourceError) as error:
         load_data(CPU)
     assert all(word in str(error.value) for word in ("COURSE_BUNDLE", "mini", "cs.toronto.edu"))
@@ -55,7 +55,7 @@ def test_a_bundle_that_is_too_small_for_the_profile_says_so(bundle):
 
 def test_a_file_that_is_no_npz_says_so(tmp_path, monkeypatch):
     (tmp_path / "cifar10.npz").write_bytes(b"not an archive")
-    monkeypatch.setattr(datasets, "find_file", lambda kind, name: tmp_path / name)
+    monkeypatch.setattr(datasets, "bundle_file", lambda name: tmp_path / "cifar10.npz")
     with pytest.raises(SourceError, match="cannot be read"):
         load_data(replace(CPU, train_size=10))
 

@@ -71,6 +71,20 @@ def test_only_what_changed_or_failed_runs_again(folder):
     assert fresh != times["00_a.ipynb"]
 
 
+def test_a_stopped_run_leaves_no_older_result(folder, monkeypatch):
+    lesson, output = folder / "notebooks" / "00_a.ipynb", folder / "report"
+    write_lesson(lesson)
+    run_lesson(lesson, {}, output)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lessons, "execute", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_lesson(lesson, {}, output, fresh=True)
+    assert not list(output.iterdir())
+
+
 def test_a_damaged_record_is_no_record(folder):
     write_lesson(folder / "notebooks" / "00_a.ipynb")
     lesson, output = folder / "notebooks" / "00_a.ipynb", folder / "report"
@@ -82,8 +96,11 @@ def test_a_damaged_record_is_no_record(folder):
 def test_seeds_are_counted(folder, capsys):
     write_lesson(folder / "notebooks" / "00_a.ipynb")
     write_lesson(folder / "notebooks" / "01_b.ipynb", held=False)
+    write_lesson(folder / "notebooks" / "02_crash.ipynb", crash=True)
     options = ["seeds", "--seeds", "2", "--output", str(folder / "seeds"), "--profile", "mini"]
     assert main([*options, "--lessons", "0"]) == 0
+    assert main([*options, "--lessons", "1"]) == 1
+    assert main([*options, "--lessons", "2"]) == 1
     assert main(options) == 1
     table = (folder / "seeds" / "claims.csv").read_text()
     assert "00_a,one is one,2,2," in table and "01_b,one is one,0,2,0 1" in table

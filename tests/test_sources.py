@@ -6,8 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from helpers import sources
-from helpers.bundle import SourceError
-from helpers.sources import Source, download
+from helpers.bundle import MissingSourceError
+from helpers.cache import CacheFolderError
+from helpers.sources import Source, get_file
 
 CONTENT = b"pictures" * 5000
 
@@ -42,59 +43,66 @@ def server():
 
 @pytest.fixture
 def offer(tmp_path, monkeypatch):
-    """Offer a data set at some addresses; return the folder that it is downloaded to."""
+    """Offer a file at some addresses; return its source and the folder that it is downloaded to."""
 
     def make(*urls):
-        digest = hashlib.sha256(CONTENT).hexdigest()
-        source = Source("data.bin", ("other-name.bin",), urls, digest, len(CONTENT), "none")
-        monkeypatch.setattr(sources, "SOURCES", {"data": source})
+        digest = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
         monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
         monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-        return tmp_path / "keras" / "datasets"
+        source = Source("datasets", "data.bin", urls, digest, len(CONTENT), also_known_as=("other-name.bin",))
+        return source, tmp_path / "keras" / "datasets"
 
     return make
 
 
 def test_download_and_keep(server, offer):
-    folder = offer(f"{server}/good")
-    assert download("data").read_bytes() == CONTENT
-    assert download("data") == folder / "data.bin"
+    source, folder = offer(f"{server}/good")
+    assert get_file(source).read_bytes() == CONTENT
+    assert get_file(source) == folder / "data.bin"
     assert Handler.calls == ["/good"]
 
 
 def test_second_mirror_serves_where_the_first_fails(server, offer):
-    offer("http://127.0.0.1:9/closed", f"{server}/wrong", f"{server}/cut", f"{server}/good")
-    assert download("data").read_bytes() == CONTENT
+    source, _ = offer("http://127.0.0.1:9/closed", f"{server}/wrong", f"{server}/cut", f"{server}/good")
+    assert get_file(source).read_bytes() == CONTENT
 
 
 def test_a_passing_fault_is_tried_again(server, offer):
-    offer(f"{server}/flaky")
-    assert download("data").read_bytes() == CONTENT
+    source, _ = offer(f"{server}/flaky")
+    assert get_file(source).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("kind", ["cut", "wrong"])
 def test_a_bad_download_leaves_nothing_behind(server, offer, kind):
-    folder = offer(f"{server}/{kind}")
-    with pytest.raises(SourceError, match=f"{server}/{kind}"):
-        download("data")
+    source, folder = offer(f"{server}/{kind}")
+    with pytest.raises(MissingSourceError, match=f"{server}/{kind}"):
+        get_file(source)
     assert not list(folder.iterdir())
 
 
 def test_a_damaged_file_in_the_cache_is_replaced(server, offer):
-    folder = offer(f"{server}/good")
+    source, folder = offer(f"{server}/good")
     folder.mkdir(parents=True)
-    (folder / "data.bin").write_bytes(CONTENT[:100])
-    assert download("data").read_bytes() == CONTENT
+    (folder / "data.bin").write_bytes(CONTENT[::-1])
+    assert get_file(source).read_bytes() == CONTENT
 
 
 def test_the_file_is_found_under_its_other_name(offer):
-    folder = offer()
+    source, folder = offer()
     folder.mkdir(parents=True)
     (folder / "other-name.bin").write_bytes(CONTENT)
-    assert download("data") == folder / "other-name.bin"
+    assert get_file(source) == folder / "other-name.bin"
 
 
-def test_no_network_is_not_tried_again(offer, no_network):
-    offer("http://127.0.0.1:9/closed")
-    with pytest.raises(SourceError, match="mini"):
-        download("data")
+def test_no_network_says_what_to_do(offer, no_network):
+    source, folder = offer("http://127.0.0.1:9/closed")
+    with pytest.raises(MissingSourceError, match=r"COURSE_BUNDLE.*mini"):
+        get_file(source)
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written(server, offer, tmp_path):
+    source, _ = offer(f"{server}/good")
+    (tmp_path / "keras").write_text("a file")
+    with pytest.raises(CacheFolderError, match="KERAS_HOME"):
+        get_file(source)
