@@ -19,7 +19,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers import emoji10
 from helpers.backbones import EMBEDDED_WEIGHTS, Backbone, build_backbone
-from helpers.hub import export_hub_module
+from helpers.hub_export import export_hub_module
 from helpers.profiles import PROFILES
 
 import keras

@@ -1,49 +1,130 @@
-"""TensorFlow Hub modules: export a Keras 3 model as one."""
+"""A TensorFlow Hub module as a layer of a Keras 3 model.
+
+``tensorflow_hub.KerasLayer`` is a Keras 2 layer: Keras 3 refuses it. ``KerasLayer`` here takes its place.
+"""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import warnings
 
 import helpers.quiet  # noqa: F401
-from helpers.cache import write_beside
+from helpers.hub_handles import HubModuleError, find_module
 
 import keras
 import tensorflow as tf
 
 
-def export_hub_module(model: keras.Model, folder: str | os.PathLike) -> None:
-    """Write a Keras model as a TF2 SavedModel with the reusable interface of TensorFlow Hub.
+@keras.saving.register_keras_serializable("finetuning_course")
+class KerasLayer(keras.layers.Layer):
+    """Use a reusable TF2 SavedModel (https://www.tensorflow.org/hub/reusable_saved_models) as a Keras layer.
 
-    The module has ``__call__(inputs, training=False)``, ``variables``, ``trainable_variables`` and
-    ``regularization_losses`` (https://www.tensorflow.org/hub/reusable_saved_models). A ``tf.Module`` would
-    see none of a Keras 3 model's variables, so they are listed by hand.
+    The module's own variables are the layer's weights. So ``trainable`` works as for every Keras layer: set it
+    when you like, and compile again.
+
+    Frozen, the module runs in inference mode: its BatchNorm statistics do not move. Trainable, its weights are
+    trained, and BatchNorm still runs in inference mode, which is the safe choice for small data. With
+    ``batch_norm_training=True``, a trainable module runs in training mode inside ``fit``: BatchNorm uses each
+    batch and updates its statistics, and Dropout is active.
 
     Args:
-        model: a built model with one input and one output.
-        folder: a new folder.
+        handle: see ``helpers.hub_handles.find_module``.
+        trainable: whether the module's weights are trained.
+        batch_norm_training: see above.
+
+    Input: what the module takes, usually pictures ``(batch, height, width, 3)`` float32 in [0, 1]. Pixels above
+    1 are reported once. Output: what the module gives, in the layer's compute dtype.
 
     Raises:
-        FileExistsError: ``folder`` exists already.
+        HubModuleError: the handle leads to no module of this kind, or a module without trainable weights is
+            to be trained.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists already. Name a new folder, or delete that one first.")
 
-    signature = tf.TensorSpec(model.input_shape, model.input.dtype, name="inputs")
+    def __init__(
+        self, handle: str | os.PathLike, trainable: bool = False, batch_norm_training: bool = False, **kwargs
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)  # the module has a dtype of its own
+        self.handle = str(handle)
+        self.batch_norm_training = batch_norm_training
+        self._module = load_module(self.handle)
+        arguments = self._module.__call__.concrete_functions[0].structured_input_signature[0]
+        self._takes, self._has_training_argument = arguments[0], len(arguments) > 1
+        trained = {id(variable) for variable in self._module.trainable_variables}
+        # A Keras variable made from a TensorFlow variable of the same dtype holds that variable itself, no copy.
+        self._module_variables = [
+            keras.Variable(variable, dtype=variable.dtype, trainable=id(variable) in trained)
+            for variable in self._module.variables
+        ]
+        self._range_is_unchecked = tf.Variable(True, trainable=False)
+        self.supports_jit = False  # a stored graph may hold what XLA cannot compile
+        self._check_can_be(trainable)  # the setter is not called where the value does not change
+        self.trainable = trainable
+        self.built = True
 
-    @tf.function
-    def call(inputs, training=False):
-        return model(inputs, training=training)
+    @keras.layers.Layer.trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._check_can_be(value)
+        keras.layers.Layer.trainable.fset(self, value)
 
-    for training in (False, True):
-        call.get_concrete_function(signature, training=training)
+    def _check_can_be(self, trainable: bool) -> None:
+        if trainable and not self._module.trainable_variables:
+            raise HubModuleError(f"The module {self.handle} has no trainable weights: it can be used frozen only.")
 
-    module = tf.train.Checkpoint()
-    module.__call__ = call
-    module.variables = [variable.value for variable in model.variables]
-    module.trainable_variables = [variable.value for variable in model.trainable_variables]
-    module.regularization_losses = []
-    serving = call.get_concrete_function(signature, training=False)
-    with write_beside(folder) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=serving)
+    def call(self, inputs, training=None):
+        inputs = self._prepare(inputs)
+        if not self._has_training_argument:
+            outputs = self._module(inputs)
+        else:
+            outputs = self._module(inputs, training=bool(training and self.trainable and self.batch_norm_training))
+        if self.trainable:
+            for loss in self._module.regularization_losses:
+                self.add_loss(loss())
+        return tf.nest.map_structure(lambda output: tf.cast(output, self.compute_dtype), outputs)
+
+    def _prepare(self, inputs):
+        """Check shape, dtype and range of the inputs, and cast them to the module's dtype."""
+        if not self._takes.shape.is_compatible_with(inputs.shape):
+            raise ValueError(
+                f"The module {self.handle} takes inputs {self._takes.shape}, but got {inputs.shape}. Resize the "
+                "pictures, or use a module for this size."
+            )
+        if not inputs.dtype.is_floating:
+            warnings.warn(
+                f"The module {self.handle} got {inputs.dtype.name}; hub modules for pictures expect float32 in [0, 1]. "
+                "Divide pixels by 255 first.",
+                stacklevel=2,
+            )
+        inputs = tf.cast(inputs, self._takes.dtype)
+        tf.cond(self._range_is_unchecked, lambda: self._check_range(inputs), lambda: True)
+        return inputs
+
+    def _check_range(self, inputs):
+        """Print a warning if pictures are clearly not in [0, 1]; this happens once, also inside ``fit``."""
+        message = f"The module {self.handle} got values up to"
+        advice = "; hub modules for pictures expect [0, 1]. Divide pixels by 255 first."
+        high = tf.reduce_max(inputs)
+        tf.cond(high > 2.0, lambda: tf.print(message, high, advice) is None, lambda: False)
+        self._range_is_unchecked.assign(False)
+        return True
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"handle": self.handle, "batch_norm_training": self.batch_norm_training}
+
+
+def load_module(handle: str):
+    """Load a module and make sure that it has the reusable interface.
+
+    Raises:
+        HubModuleError: it cannot be loaded, or has another format.
+    """
+    folder = find_module(handle)
+    try:
+        module = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise HubModuleError(f"The module in {folder} cannot be loaded: {error}") from error
+    if not callable(module) or not hasattr(module, "trainable_variables"):
+        raise HubModuleError(
+            f"The module {handle} is in the TF1 format, or a SavedModel with signatures only: it has no __call__ with "
+            "variables, so it cannot be a layer that learns. Look for a TF2 version of it."
+        )
+    return module
