@@ -37,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
     seeds.add_argument("--seeds", type=positive, default=20, metavar="N", help="seeds 0 to N - 1 (default: 20)")
     seeds.set_defaults(command=seeds_command)
 
+    tidy = commands.add_parser("tidy", help="strip notebooks of the outputs that nbval does not compare")
+    tidy.add_argument("notebooks", nargs="+", type=Path)
+    tidy.set_defaults(command=tidy_command)
+
     pretrain = commands.add_parser("pretrain", help="train the embedded networks again, from the sprite atlas")
     pretrain.set_defaults(command=pretrain_command)
 
@@ -96,6 +100,16 @@ def seeds_command(options: argparse.Namespace) -> int:
     table.to_csv(options.output / "claims.csv", index=False)
     print(table.to_string(index=False, max_colwidth=None))
     return 0 if (table["held"] >= NEEDED * table["runs"]).all() else 1
+
+
+def tidy_command(options: argparse.Namespace) -> int:
+    """Strip notebooks; 0 only if nothing had to be changed, as pre-commit expects it."""
+    from course.tidy import tidy
+
+    changed = tidy(options.notebooks)
+    for path in changed:
+        print(f"stripped {path}")
+    return 1 if changed else 0
 
 
 def pretrain_command(options: argparse.Namespace) -> int:

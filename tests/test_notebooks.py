@@ -4,7 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
+
+from course.tidy import tidy
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -55,8 +58,25 @@ def test_cells_are_short(cells):
 def test_outputs_are_kept_only_where_they_are_compared(cells):
     for cell in cells:
         if cell["cell_type"] == "code":
-            assert cell["execution_count"] is None
-            assert bool(cell["outputs"]) == ("NBVAL_CHECK_OUTPUT" in source(cell)), cell["id"]
+            compared = "NBVAL_CHECK_OUTPUT" in source(cell)
+            assert bool(cell["outputs"]) == compared, cell["id"]
+            assert (cell["execution_count"] is not None) == compared, cell["id"]
+
+
+def test_tidy_changes_nothing_that_is_committed():
+    assert tidy(NOTEBOOKS) == []
+
+
+def test_tidy_strips_what_is_not_compared(tmp_path):
+    path = tmp_path / "a.ipynb"
+    output = nbformat.v4.new_output("stream", text="1")
+    sources = ("print(1)", "# NBVAL_CHECK_OUTPUT\nprint(1)")
+    cells = [nbformat.v4.new_code_cell(text, outputs=[output], execution_count=7) for text in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    assert tidy([path]) == [path]
+    first, second = nbformat.read(path, as_version=4).cells
+    assert first.outputs == [] and first.execution_count is None
+    assert second.outputs == [output] and second.execution_count == 2
 
 
 def test_keras_3_idioms_only(cells):
