@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BUNDLE = Path(os.environ.get("COURSE_BUNDLE") or ROOT.parent / "shared" / "bundle")
+BUNDLE = Path(os.environ.get("COURSE_BUNDLE") or ROOT.parent / "shared" / "bundle").absolute()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,5 @@
 import json
+import os
 
 import nbformat
 import pytest
@@ -119,6 +120,14 @@ def test_wrong_options(options, capsys):
         main(["run", *options])
     assert error.value.code == 2
     assert options[0] in capsys.readouterr().err
+
+
+def test_folders_may_be_named_from_where_one_stands(folder, monkeypatch):
+    write_lesson(folder / "notebooks" / "00_a.ipynb")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COURSE_BUNDLE", "../bundle")
+    run(folder)
+    assert os.environ["COURSE_BUNDLE"] == str(folder / ".." / "bundle")
 
 
 def test_unknown_lesson_lists_the_known_ones(capsys):
