@@ -13,7 +13,7 @@ from pathlib import Path
 import helpers.quiet  # noqa: F401
 from helpers import mini_networks
 from helpers.bundle import SourceError
-from helpers.profiles import Profile
+from helpers.profiles import Profile, find_profile
 from helpers.sources import Source, get_file
 
 import keras
@@ -112,7 +112,7 @@ BACKBONES = {
 class Preprocessing(keras.layers.Layer):
     """Turn pixels into what a pretrained network expects, as its own ``preprocess_input`` does.
 
-    Being a layer of the model, it can be neither forgotten nor applied twice.
+    Being a layer of the model, it cannot be forgotten: the model takes the raw pixels, always.
 
     Args:
         family: a module of ``keras.applications``, such as "mobilenet" (pixels to [-1, 1]) or "vgg16"
@@ -160,7 +160,7 @@ class Backbone:
 
 def build_backbone(
     name: str,
-    profile: Profile,
+    profile: Profile | str,
     *,
     image_size: int | None = None,
     alpha: float | None = None,
@@ -171,7 +171,7 @@ def build_backbone(
     Args:
         name: a key of ``BACKBONES``. A profile may put an embedded network in the place of a large one
             (``profile.stand_ins``).
-        profile: gives the picture size and the width multiplier, where they are not given here.
+        profile: a profile or its name; gives the picture size and the width multiplier, where they are not given here.
         image_size: side of the input pictures, in pixels.
         alpha: width multiplier.
         weights: "pretrained", a file, or None for random weights.
@@ -180,6 +180,7 @@ def build_backbone(
         ValueError: there is no such network, or it has no weights for this width multiplier.
         MissingSourceError: its weights are neither in the bundle, nor in Keras' cache, nor to be downloaded.
     """
+    profile = find_profile(profile)
     name = profile.stand_ins.get(name, name)
     if name not in BACKBONES:
         raise ValueError(f"There is no network {name!r}. Choose one of: {', '.join(BACKBONES)}.")

@@ -12,7 +12,7 @@ import numpy as np
 from helpers import emoji10
 from helpers.bundle import SourceError, bundle_file
 from helpers.emoji10 import CLASS_NAMES
-from helpers.profiles import Profile
+from helpers.profiles import Profile, find_profile
 from helpers.sources import SOURCES, get_file
 
 
@@ -39,11 +39,11 @@ class ImageData:
     shifted: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
-def load_data(profile: Profile, seed: int = 0) -> ImageData:
+def load_data(profile: Profile | str, seed: int = 0) -> ImageData:
     """Load the data of a profile.
 
     Args:
-        profile: says which data set, and how many pictures of it.
+        profile: a profile or its name; says which data set, and how many pictures of it.
         seed: another seed gives other pictures (emoji10), or another choice of training and validation
             pictures (cifar10). Validation pictures always come from the training data, never from the
             test data.
@@ -52,6 +52,7 @@ def load_data(profile: Profile, seed: int = 0) -> ImageData:
         SourceError: cifar10 is neither in the bundle, nor in the cache, nor to be downloaded.
         ValueError: the data set has fewer pictures than the profile asks for.
     """
+    profile = find_profile(profile)
     return {"emoji10": load_emoji10, "cifar10": load_cifar10}[profile.dataset](profile, seed)
 
 

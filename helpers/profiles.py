@@ -134,3 +134,12 @@ def choose_profile(name: str = "auto") -> tuple[Profile, str]:
             'Write it in the parameters cell (PROFILE = "mini") or in the variable COURSE_PROFILE.'
         )
     return PROFILES[name], reason
+
+
+def find_profile(profile: Profile | str) -> Profile:
+    """Return ``profile`` itself, or the profile of that name.
+
+    Raises:
+        UnknownProfileError: there is no such profile.
+    """
+    return profile if isinstance(profile, Profile) else choose_profile(profile)[0]

@@ -1,6 +1,8 @@
 import pytest
 
 from helpers import profiles
+from helpers.backbones import build_backbone
+from helpers.datasets import load_data
 from helpers.profiles import PROFILES, UnknownProfileError, choose_profile
 from helpers.session import begin
 
@@ -38,6 +40,13 @@ def test_unknown_name_in_the_variable(monkeypatch):
 def test_parameters_of_the_wrong_type(profile, seed):
     with pytest.raises(TypeError, match="must be"):
         begin(profile, seed)
+
+
+def test_a_name_will_do():
+    assert load_data("mini").name == "emoji10"
+    assert build_backbone("mobilenet", "mini").name == "mini_mobilenet"
+    with pytest.raises(UnknownProfileError):
+        load_data("maxi")
 
 
 def test_begin_says_what_will_run(capsys):
