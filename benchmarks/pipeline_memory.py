@@ -48,10 +48,10 @@ def stream() -> float:
 
 def naive() -> float:
     """Make the whole float32 array, as many tutorials do; return the growth in megabytes."""
-    import tensorflow as tf
-
     pictures = originals()
     one_batch_of_each_kind(pictures)
+    import tensorflow as tf  # loaded by now, without a message
+
     before = peak()
     tf.image.resize(pictures.astype("float32") / 255.0, (SIZE, SIZE)).numpy()
     return peak() - before
