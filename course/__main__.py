@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         stream.reconfigure(errors="replace")  # a Windows console may have no ✔
     for name in FOLDERS:
         if os.environ.get(name):  # the lessons run in another folder than this command
-            os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
+            os.environ[name] = str(absolute(os.environ[name]))
     options = parser().parse_args(arguments)
     try:
         return options.command(options)
@@ -76,7 +76,7 @@ def positive(text: str) -> int:
 
 def absolute(text: str) -> Path:
     """Read a path; running a lesson changes the working folder, so it is made absolute at once."""
-    return Path(text).absolute()
+    return Path(text).expanduser().absolute()
 
 
 def default_jobs() -> int:

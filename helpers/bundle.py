@@ -22,10 +22,10 @@ class MissingSourceError(SourceError):
     """Something that the lesson needs is neither here nor to be downloaded now."""
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file as hexadecimal text."""
+def digest_of(path: Path, algorithm: str = "sha256") -> str:
+    """Return the digest of a file as hexadecimal text; ``algorithm`` is a name that ``hashlib`` knows."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def bundle_file(name: str) -> Path | None:
@@ -75,7 +75,7 @@ def check_bundle(folder: Path, files: dict[str, dict]) -> None:
     if record.exists():
         return
     for file, entry in files.items():
-        if sha256_of(folder / file) != entry["sha256"]:
+        if digest_of(folder / file) != entry["sha256"]:
             raise SourceError(
                 f"The bundle file {folder / file} has the right size but not the sha256 that the manifest "
                 "names: it was changed or damaged. Copy it again from the source of the bundle."

@@ -32,8 +32,9 @@ class KerasLayer(keras.layers.Layer):
         trainable: whether the module's weights are trained.
         batch_norm_training: see above.
 
-    Input: what the module takes, usually pictures ``(batch, height, width, 3)`` float32 in [0, 1]. Pixels above
-    1 are reported once. Output: what the module gives, in the layer's compute dtype.
+    Input: what the module takes, usually pictures ``(batch, height, width, 3)`` float32 in [0, 1]. Values above
+    2, which are surely pixels in [0, 255], are reported once.
+    Output: what the module gives, in the layer's compute dtype.
 
     Raises:
         HubModuleError: the handle leads to no module of this kind, or a module without trainable weights is

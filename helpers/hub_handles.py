@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from helpers.bundle import bundle_file
+from helpers.bundle import bundle_file, digest_of
 from helpers.cache import writable_folder, write_beside
 from helpers.sources import answers
 
@@ -61,9 +61,7 @@ def unpack(archive: Path) -> Path:
     Raises:
         HubModuleError: it is cut, no archive, or holds no module. Nothing of it is left behind.
     """
-    with archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha1").hexdigest()
-    folder = cache_of_modules() / digest
+    folder = cache_of_modules() / digest_of(archive, "sha1")
     if not folder.exists():
         writable_folder(folder.parent, "TFHUB_CACHE_DIR")
         with write_beside(folder) as temporary:

@@ -5,7 +5,6 @@ Downloads go to the standard place, Keras' own folder (``KERAS_HOME``, else ``~/
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -13,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.bundle import MissingSourceError, SourceError, bundle_file
+from helpers.bundle import MissingSourceError, SourceError, bundle_file, digest_of
 from helpers.cache import writable_folder
 
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 30, 3
@@ -117,8 +116,7 @@ def is_whole(path: Path, source: Source) -> bool:
     if source.digest is None:
         return True
     algorithm, digest = source.digest.split(":")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest() == digest
+    return digest_of(path, algorithm) == digest
 
 
 def answers(url: str) -> bool:

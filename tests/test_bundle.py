@@ -56,7 +56,7 @@ def test_wrong_hash(small_bundle, tmp_path):
 
 def test_hashes_are_computed_once(small_bundle, monkeypatch):
     bundle_file("models/b.bin")
-    monkeypatch.setattr(bundle_module, "sha256_of", lambda path: pytest.fail("computed again"))
+    monkeypatch.setattr(bundle_module, "digest_of", lambda path: pytest.fail("computed again"))
     assert bundle_file("models/b.bin") is not None
 
 
