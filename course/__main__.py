@@ -21,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get(name):  # the lessons run in another folder than this command
             os.environ[name] = str(absolute(os.environ[name]))
     options = parser().parse_args(arguments)
+    if getattr(options, "jobs", 1) > 1:
+        share_cores(options.jobs)
     try:
         return options.command(options)
     except (UnknownLessonError, OSError) as error:
@@ -82,6 +84,12 @@ def absolute(text: str) -> Path:
 def default_jobs() -> int:
     """Return 2, or 1 where there is but one core."""
     return 2 if (os.cpu_count() or 1) > 1 else 1
+
+
+def share_cores(jobs: int) -> None:
+    """Give each run its part of the cores: runs that use all of them at the same time hold each other up."""
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // jobs)))
 
 
 def run_command(options: argparse.Namespace) -> int:

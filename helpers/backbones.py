@@ -157,6 +157,20 @@ class Backbone:
     blocks: dict[str, list[str]]
     input_range: tuple[float, float] = (0.0, 255.0)
 
+    def layers_of(self, *blocks: str) -> list[keras.layers.Layer]:
+        """Return the layers of one or more blocks, from the input to the output.
+
+        Raises:
+            ValueError: a name is not that of a block; the message lists those that are.
+        """
+        unknown = [block for block in blocks if block not in self.blocks]
+        if unknown:
+            raise ValueError(
+                f"{self.name} has no block {', '.join(map(repr, unknown))}. Its blocks are: {', '.join(self.blocks)}."
+            )
+        chosen = {name for block in blocks for name in self.blocks[block]}
+        return [layer for layer in self.model.layers if layer.name in chosen]
+
 
 def build_backbone(
     name: str,

@@ -32,8 +32,8 @@ class KerasLayer(keras.layers.Layer):
         trainable: whether the module's weights are trained.
         batch_norm_training: see above.
 
-    Input: what the module takes, usually pictures ``(batch, height, width, 3)`` float32 in [0, 1]. Values above
-    2, which are surely pixels in [0, 255], are reported once.
+    Input: what the module takes, usually pictures ``(batch, height, width, 3)`` float32 in [0, 1]. Pictures whose
+    first batch is clearly in another range, such as [0, 255] or [-1, 1], are reported once.
     Output: what the module gives, in the layer's compute dtype.
 
     Raises:
@@ -48,14 +48,15 @@ class KerasLayer(keras.layers.Layer):
         self.handle = str(handle)
         self.batch_norm_training = batch_norm_training
         self._module = load_module(self.handle)
-        arguments = self._module.__call__.concrete_functions[0].structured_input_signature[0]
-        self._takes, self._has_training_argument = arguments[0], len(arguments) > 1
+        positional, named = self._module.__call__.concrete_functions[0].structured_input_signature
+        self._takes, self._has_training_argument = positional[0], len(positional) > 1 or "training" in named
         trained = {id(variable) for variable in self._module.trainable_variables}
         # A Keras variable made from a TensorFlow variable of the same dtype holds that variable itself, no copy.
         self._module_variables = [
             keras.Variable(variable, dtype=variable.dtype, trainable=id(variable) in trained)
             for variable in self._module.variables
         ]
+        self._warned_of_dtype = False
         self._range_is_unchecked = tf.Variable(True, trainable=False)
         self.supports_jit = False  # a stored graph may hold what XLA cannot compile
         self._check_can_be(trainable)  # the setter is not called where the value does not change
@@ -89,22 +90,25 @@ class KerasLayer(keras.layers.Layer):
                 f"The module {self.handle} takes inputs {self._takes.shape}, but got {inputs.shape}. Resize the "
                 "pictures, or use a module for this size."
             )
-        if not inputs.dtype.is_floating:
+        if not inputs.dtype.is_floating and not self._warned_of_dtype:
+            self._warned_of_dtype = True
             warnings.warn(
                 f"The module {self.handle} got {inputs.dtype.name}; hub modules for pictures expect float32 in [0, 1]. "
                 "Divide pixels by 255 first.",
                 stacklevel=2,
             )
         inputs = tf.cast(inputs, self._takes.dtype)
-        tf.cond(self._range_is_unchecked, lambda: self._check_range(inputs), lambda: True)
+        if inputs.shape.rank == 4 and inputs.shape[-1] == 3:  # pictures
+            tf.cond(self._range_is_unchecked, lambda: self._check_range(inputs), lambda: True)
         return inputs
 
     def _check_range(self, inputs):
         """Print a warning if pictures are clearly not in [0, 1]; this happens once, also inside ``fit``."""
-        message = f"The module {self.handle} got values up to"
-        advice = "; hub modules for pictures expect [0, 1]. Divide pixels by 255 first."
-        high = tf.reduce_max(inputs)
-        tf.cond(high > 2.0, lambda: tf.print(message, high, advice) is None, lambda: False)
+        low, high = tf.reduce_min(inputs), tf.reduce_max(inputs)
+        message = [f"The module {self.handle} got values from", low, "to", high]
+        advice = "; hub modules for pictures expect [0, 1]. Divide pixels by 255, and use no other preprocessing."
+        wrong = tf.logical_or(low < -0.5, high > 2.0)  # enlarging may leave [0, 1] a little
+        tf.cond(wrong, lambda: tf.print(*message, advice) is None, lambda: False)
         self._range_is_unchecked.assign(False)
         return True
 
@@ -119,13 +123,16 @@ def load_module(handle: str):
         HubModuleError: it cannot be loaded, or has another format.
     """
     folder = find_module(handle)
+    old_format = HubModuleError(
+        f"The module {handle} is in the TF1 format, or a SavedModel with signatures only: it has no __call__ with "
+        "variables, so it cannot be a layer that learns. Look for a TF2 version of it."
+    )
     try:
         module = tf.saved_model.load(str(folder))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        if "tags" in str(error):  # a TF1 module has several graphs, told apart by tags
+            raise old_format from error
         raise HubModuleError(f"The module in {folder} cannot be loaded: {error}") from error
     if not callable(module) or not hasattr(module, "trainable_variables"):
-        raise HubModuleError(
-            f"The module {handle} is in the TF1 format, or a SavedModel with signatures only: it has no __call__ with "
-            "variables, so it cannot be a layer that learns. Look for a TF2 version of it."
-        )
+        raise old_format
     return module

@@ -44,7 +44,19 @@ def export_hub_module(model: keras.Model, folder: str | os.PathLike) -> None:
     module.__call__ = call
     module.variables = [variable.value for variable in model.variables]
     module.trainable_variables = [variable.value for variable in model.trainable_variables]
-    module.regularization_losses = []
+    module.regularization_losses = [
+        regularization_loss(variable) for variable in model.trainable_variables if variable.regularizer is not None
+    ]
     serving = call.get_concrete_function(signature, training=False)
     with write_beside(folder) as temporary:
         tf.saved_model.save(module, str(temporary), signatures=serving)
+
+
+def regularization_loss(variable: keras.Variable) -> tf.types.experimental.PolymorphicFunction:
+    """Return the loss of one weight as a function without arguments, which is what a module holds."""
+
+    @tf.function(input_signature=[])
+    def loss():
+        return variable.regularizer(variable.value)
+
+    return loss

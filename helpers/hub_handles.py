@@ -10,11 +10,14 @@ import os
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.bundle import bundle_file, digest_of
 from helpers.cache import writable_folder, write_beside
 from helpers.sources import answers
+
+EMBEDDED_MODULES = Path(__file__).with_name("assets") / "networks"
 
 
 class HubModuleError(ValueError):
@@ -25,8 +28,9 @@ def find_module(handle: str) -> Path:
     """Return the folder that holds the module's ``saved_model.pb``.
 
     Args:
-        handle: a folder; a ``.tar.gz`` or ``.tar`` of one; the name of a module in the bundle's ``hub`` folder;
-            or an address that ``tensorflow_hub`` knows (tfhub.dev, Kaggle, any archive on the web).
+        handle: a folder; a ``.tar.gz`` or ``.tar`` of one; the name of the embedded module
+            ("mini_mobilenet_hub") or of one in the bundle's ``hub`` folder; or an address that
+            ``tensorflow_hub`` knows (tfhub.dev, Kaggle, any archive on the web).
 
     Raises:
         HubModuleError: it leads nowhere, or to something that is no module.
@@ -41,13 +45,38 @@ def find_module(handle: str) -> Path:
         return path
     if path.is_file():
         return unpack(path)
-    packed = bundle_file(f"hub/{handle}/saved_model.pb")
+    embedded = EMBEDDED_MODULES / handle / "saved_model.pb"
+    packed = embedded if embedded.exists() else bundle_file(f"hub/{handle}/saved_model.pb")
     if packed is None:
         raise HubModuleError(
             f"{handle!r} is no folder, no archive, and no module in the bundle. Check the spelling, and that the path "
             "is right from here, or give an address that begins with https://."
         )
     return packed.parent
+
+
+def first_module(handles: Sequence[str]) -> str:
+    """Return the first of several handles that leads to a module.
+
+    Args:
+        handles: handles of the same module in different places, or of one that may take its place.
+
+    Raises:
+        HubModuleError: none does; the message says why for each.
+        SourceError: COURSE_BUNDLE is set, and the bundle is damaged.
+    """
+    failures = []
+    for handle in handles:
+        try:
+            find_module(handle)
+        except HubModuleError as error:
+            failures.append(f"  {error}")
+        else:
+            return handle
+    raise HubModuleError(
+        "The hub module is nowhere to be had now. You can: wait and try again; set COURSE_BUNDLE to the folder of a "
+        'course bundle; or set PROFILE = "mini", which needs no download.\nTried:\n' + "\n".join(failures)
+    )
 
 
 def cache_of_modules() -> Path:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Okabe and Ito, Color Universal Design, 2008 (https://jfly.uni-koeln.de/color/), and two of Tol's muted colours.
 COLOURS = (
@@ -109,27 +114,81 @@ def bars(
     axis.margins(x=0.12)
     if reference:
         axis.axvline(reference[1], color="black", linestyle="--", linewidth=1, label=reference[0])
-        axis.legend(loc="lower right")
+        figure.legend(loc="outside upper right", fontsize=8)
     return figure
 
 
-def curves(histories: Mapping[str, Mapping[str, Sequence[float]]], metric: str = "accuracy") -> Figure:
+def curves(
+    histories: Mapping[str, Mapping[str, Sequence[float]]],
+    metric: str = "accuracy",
+    training: bool = True,
+    phase_change: int | None = None,
+) -> Figure:
     """Draw training (dashed) and validation (solid) curves of several runs.
 
     Args:
         histories: name -> what ``model.fit(...).history`` holds.
         metric: which entry of the histories, such as "accuracy" or "loss".
+        training: draw the training curves, too.
+        phase_change: number of epochs after which a dotted line marks the next phase.
     """
     figure, axis = new_figure()
     for number, (name, history) in enumerate(histories.items()):
-        epochs = range(1, len(history[metric]) + 1)
+        epochs = range(1, len(history[f"val_{metric}"]) + 1)
         style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 4}
-        axis.plot(epochs, history[metric], linestyle="--", label=f"{name}, training", **style)
+        if training:
+            axis.plot(epochs, history[metric], linestyle="--", label=f"{name}, training", **style)
         axis.plot(epochs, history[f"val_{metric}"], label=f"{name}, validation", **style)
+    if phase_change is not None:
+        axis.axvline(phase_change + 0.5, color="black", linestyle=":", linewidth=1)
     axis.set_xlabel("epoch")
     axis.set_ylabel(metric)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend(fontsize=8)
+    return figure
+
+
+# What moves in a layer, as ``helpers.surgery.trainable_report`` says it -> its colour.
+MOVES = {
+    "nothing": "#D9D9D9",
+    "weights": "#0072B2",
+    "weights and statistics": "#D55E00",
+    "statistics": "#E69F00",
+    "random output": "#F0E442",
+    "weights and random output": "#CC79A7",
+}
+
+
+def layer_states(reports: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw the layers of a model in several states: a row for each state, a column for each layer.
+
+    Args:
+        reports: name of the state -> what ``helpers.surgery.trainable_report`` returned, for the same model.
+    """
+    count = max(len(report) for report in reports.values())
+    figure, axis = new_figure(size=(9, 1.3 + 0.5 * len(reports)))
+    batch_norm = {"s": 8, "color": "black", "zorder": 3}
+    for row, report in enumerate(reports.values()):
+        axis.bar(
+            range(len(report)),
+            0.8,
+            bottom=row - 0.4,
+            width=0.85,
+            color=[MOVES[moves] for moves in report["moves"]],
+            edgecolor="#666666",
+            linewidth=0.3,
+        )
+        places = [place for place, kind in enumerate(report["kind"]) if kind == "BatchNormalization"]
+        axis.scatter(places, [row] * len(places), **batch_norm)
+    axis.set_yticks(range(len(reports)), list(reports))
+    axis.set_xlim(-1, count)
+    axis.invert_yaxis()
+    axis.grid(visible=False)
+    axis.set_xlabel("layer, from input to output")
+    seen = {moves for report in reports.values() for moves in report["moves"]}
+    keys = [Patch(facecolor=colour, edgecolor="#666666", label=name) for name, colour in MOVES.items() if name in seen]
+    keys.append(axis.scatter([], [], label="BatchNorm layer", **batch_norm))
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), fontsize=8, title="what moves in fit")
     return figure
 
 

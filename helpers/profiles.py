@@ -24,6 +24,9 @@ class Profile:
         batch_size: pictures per training step.
         head_epochs, head_learning_rate: training a head on frozen features, with Adam.
         scratch_epochs, scratch_learning_rate: training a network from random weights, with Adam.
+        fine_tune_epochs: training pretrained weights on, at a tenth of ``head_learning_rate``.
+        hub_modules: handles of one TensorFlow Hub module; the first one that is to be had serves.
+        hub_image_size: side of the pictures that this module takes, in pixels.
         stand_ins: the embedded network that takes the place of a large one, by the large one's name.
     """
 
@@ -40,6 +43,9 @@ class Profile:
     head_learning_rate: float
     scratch_epochs: int
     scratch_learning_rate: float
+    fine_tune_epochs: int
+    hub_modules: tuple[str, ...]
+    hub_image_size: int
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -60,6 +66,9 @@ PROFILES = {
             head_learning_rate=5e-3,
             scratch_epochs=7,
             scratch_learning_rate=3e-3,
+            fine_tune_epochs=4,
+            hub_modules=("mini_mobilenet_hub",),
+            hub_image_size=32,
             stand_ins={"mobilenet": "mini_mobilenet", "vgg16": "mini_vgg"},
         ),
         Profile(
@@ -76,6 +85,13 @@ PROFILES = {
             head_learning_rate=1e-3,
             scratch_epochs=10,
             scratch_learning_rate=1e-3,
+            fine_tune_epochs=6,
+            hub_modules=(
+                "mobilenet_v2_035_224_feature_vector",
+                "https://www.kaggle.com/models/google/mobilenet-v2/TensorFlow2/035-224-feature-vector/2",
+                "https://tfhub.dev/google/imagenet/mobilenet_v2_035_224/feature_vector/5",
+            ),
+            hub_image_size=224,
         ),
         Profile(
             name="cifar10-gpu",
@@ -91,6 +107,13 @@ PROFILES = {
             head_learning_rate=1e-3,
             scratch_epochs=10,
             scratch_learning_rate=1e-3,
+            fine_tune_epochs=6,
+            hub_modules=(
+                "https://www.kaggle.com/models/google/mobilenet-v2/TensorFlow2/100-224-feature-vector/2",
+                "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5",
+                "mobilenet_v2_035_224_feature_vector",
+            ),
+            hub_image_size=224,
         ),
     )
 }

@@ -20,6 +20,7 @@ try:
     import tensorflow as tf
 
     tf.config.list_physical_devices()  # also loads, or fails to find, the GPU libraries
+    tf.get_logger().setLevel("ERROR")  # no lines about retracing, or about files written for a SavedModel
 finally:
     os.dup2(_stderr, 2)
     os.close(_null)

@@ -34,6 +34,13 @@ class History(keras.callbacks.Callback):
         """The number of epochs so far, which is the ``initial_epoch`` of the next ``fit``."""
         return len(self.seconds)
 
+    def branch(self) -> History:
+        """Return a new history that begins with the epochs of this one: for several second phases after one first."""
+        other = History()
+        other.metrics = {name: list(values) for name, values in self.metrics.items()}
+        other.seconds, other.starts = list(self.seconds), list(self.starts)
+        return other
+
     def on_train_begin(self, logs=None) -> None:
         self.starts.append(self.epochs)
         self._clock = time.perf_counter()

@@ -30,6 +30,14 @@ def test_blocks_hold_each_layer_once(name):
     assert sorted(named) == sorted(layer.name for layer in backbone.model.layers[2:])
 
 
+def test_layers_of_blocks_come_in_order():
+    backbone = build_backbone("mini_mobilenet", MINI)
+    names = [layer.name for layer in backbone.layers_of("block_2", "stem")]
+    assert names == backbone.blocks["stem"] + backbone.blocks["block_2"]
+    with pytest.raises(ValueError, match=r"no block 'block_7', 'top'\. Its blocks are: stem, block_1, .*block_6"):
+        backbone.layers_of("block_6", "block_7", "top")
+
+
 def test_real_networks_rescale_uint8_pictures_too():
     backbone = build_backbone("mobilenet", CPU, weights=None)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)

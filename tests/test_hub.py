@@ -11,7 +11,8 @@ import helpers.quiet  # noqa: F401
 from helpers.backbones import EMBEDDED_WEIGHTS
 from helpers.hub import KerasLayer
 from helpers.hub_export import export_hub_module
-from helpers.hub_handles import HubModuleError, cache_of_modules, find_module
+from helpers.hub_handles import HubModuleError, cache_of_modules, find_module, first_module
+from helpers.profiles import PROFILES
 
 import keras
 import tensorflow as tf
@@ -189,6 +190,18 @@ def test_modules_of_the_bundle_are_found_by_name(bundle):
     assert KerasLayer("mobilenet_v1_025_224_classification")(np.zeros((1, 224, 224, 3), "float32")).shape == (1, 1000)
 
 
+def test_the_first_module_that_is_to_be_had_serves(no_network, tmp_path):
+    assert first_module(PROFILES["mini"].hub_modules) == "mini_mobilenet_hub"
+    handles = ("https://tfhub.dev/google/module/1", str(tmp_path / "none"), str(MINI))
+    assert first_module(handles) == str(MINI)
+    with pytest.raises(HubModuleError, match=r'PROFILE = "mini"(.|\n)*No answer(.|\n)*none\W+is no folder'):
+        first_module(handles[:2])
+
+
+def test_the_cpu_profile_finds_its_module_in_the_bundle(bundle, no_network):
+    assert first_module(PROFILES["cifar10-cpu"].hub_modules) == "mobilenet_v2_035_224_feature_vector"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -211,6 +224,42 @@ def test_signatures_only_is_refused(tmp_path):
         KerasLayer(tmp_path / "old")
 
 
+def test_the_tf1_format_of_hub_is_named(tmp_path):
+    builder = tf.compat.v1.saved_model.Builder(str(tmp_path / "old"))
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.Variable(1.0, name="weight")
+        session.run(tf.compat.v1.global_variables_initializer())
+        builder.add_meta_graph_and_variables(session, [])
+        builder.add_meta_graph(["train"])
+    builder.save()
+    with pytest.raises(HubModuleError, match="TF1 format"):
+        KerasLayer(tmp_path / "old")
+
+
+def test_training_may_be_an_argument_by_name_only(tmp_path):
+    scale = tf.Variable(1.0)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3))])
+    def infer(x):
+        return scale * x
+
+    saved = tf.train.Checkpoint(scale=scale)
+
+    @tf.function
+    def call(x, *, training=False):
+        return -infer(x) if training else infer(x)
+
+    for training in (False, True):
+        call.get_concrete_function(tf.TensorSpec((None, 3)), training=training)
+    saved.__call__, saved.variables, saved.trainable_variables = call, [scale], [scale]
+    saved.regularization_losses = []
+    tf.saved_model.save(saved, str(tmp_path / "module"))
+    layer = KerasLayer(tmp_path / "module", trainable=True, batch_norm_training=True)
+    x = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(layer(x, training=True), -x)
+    np.testing.assert_array_equal(layer(x, training=False), x)
+
+
 def test_a_module_without_trainable_weights_can_be_used_frozen_only(tmp_path):
     layer = KerasLayer(small_module(tmp_path / "module", trainable=False))
     with pytest.raises(HubModuleError, match="no trainable weights"):
@@ -230,8 +279,13 @@ def test_wrong_size_dtype_and_range(capfd):
     for _ in range(2):
         model.predict(PICTURES * 255, verbose=0)
     assert capfd.readouterr().err.count("Divide pixels by 255") == 1
-    with pytest.warns(UserWarning, match="uint8"):
-        KerasLayer(MINI)((PICTURES * 255).astype("uint8"))
+    KerasLayer(MINI)(PICTURES * 2 - 1)
+    assert "values from -0.99" in capfd.readouterr().err
+    layer = KerasLayer(MINI)
+    with pytest.warns(UserWarning, match="uint8") as caught:
+        for _ in range(2):
+            layer((PICTURES * 255).astype("uint8"))
+    assert len(caught) == 1
 
 
 def test_export_refuses_to_write_over_something(tmp_path):
@@ -240,6 +294,19 @@ def test_export_refuses_to_write_over_something(tmp_path):
     np.testing.assert_allclose(KerasLayer(tmp_path / "module")(np.ones((1, 3))), model(np.ones((1, 3))), atol=1e-6)
     with pytest.raises(FileExistsError):
         export_hub_module(model, tmp_path / "module")
+
+
+def test_export_keeps_regularization_losses(tmp_path):
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.1))
+    model = keras.Sequential([keras.Input((3,)), dense, keras.layers.Dense(2)])
+    export_hub_module(model, tmp_path / "module")
+    layer = KerasLayer(tmp_path / "module", trainable=True)
+    layer(np.ones((1, 3), "float32"))
+    np.testing.assert_allclose([float(loss) for loss in layer.losses], [float(loss) for loss in model.losses])
+    layer.set_weights([2 * weight for weight in layer.get_weights()])
+    layer(np.ones((1, 3), "float32"))
+    np.testing.assert_allclose(float(layer.losses[0]), 4 * float(model.losses[0]), rtol=1e-5)
 
 
 OLD_LAYER = """

@@ -17,3 +17,13 @@ def test_two_fits_make_one_history(capsys):
     assert len(history.metrics["loss"]) == len(history.metrics["val_loss"]) == len(history.seconds) == 5
     assert history.metrics["loss"][-1] < history.metrics["loss"][0]
     assert "5/5" in capsys.readouterr().out
+
+
+def test_a_branch_goes_on_without_changing_the_history_it_came_from():
+    first = History()
+    first.metrics, first.seconds, first.starts = {"loss": [2.0, 1.0]}, [0.5, 0.1], [0]
+    branch = first.branch()
+    branch.on_train_begin()
+    branch.on_epoch_end(2, {"loss": 0.5})
+    assert branch.metrics == {"loss": [2.0, 1.0, 0.5]} and branch.starts == [0, 2] and branch.epochs == 3
+    assert first.metrics == {"loss": [2.0, 1.0]} and first.starts == [0] and first.epochs == 2
