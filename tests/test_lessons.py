@@ -4,10 +4,8 @@ import pytest
 
 from course.lessons import find_lessons, run_lesson
 
-# With more than one seed only where a claim rests on training.
-RUNS = [(lesson, 0) for lesson in find_lessons()] + [
-    (lesson, seed) for lesson in find_lessons(["03"]) for seed in (1, 2)
-]
+# With a second seed only where claims rest most on training.
+RUNS = [(lesson, 0) for lesson in find_lessons()] + [(lesson, 1) for lesson in find_lessons(["03", "06"])]
 
 
 @pytest.mark.parametrize(("lesson", "seed"), RUNS, ids=lambda value: getattr(value, "stem", str(value)))
