@@ -3,13 +3,13 @@
 # make test   set up, run all tests
 # Each works again without network once it has set itself up.
 # Variables:  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
-# For the set-up:  PYTHON=python3.12  EXTRAS=lab,test,gpu (a Linux machine with an NVIDIA GPU)
+# For the set-up:  PYTHON=python3.12  EXTRAS=lab,test,instructor,gpu (a Linux machine with an NVIDIA GPU)
 
 VENV := .venv
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 PROFILE ?= auto
-EXTRAS ?= lab,test
+EXTRAS ?= lab,test,instructor
 RUN_OPTIONS = --profile $(PROFILE) $(if $(LESSONS),--lessons $(LESSONS)) $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: lab run test test-real bench seeds lint clean

@@ -48,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     tidy.add_argument("notebooks", nargs="+", type=Path)
     tidy.set_defaults(command=tidy_command)
 
+    exercises = commands.add_parser("exercises", help="write the exercises from their solutions")
+    exercises.set_defaults(command=exercises_command)
+
     pretrain = commands.add_parser("pretrain", help="train the embedded networks again, from the sprite atlas")
     pretrain.set_defaults(command=pretrain_command)
 
@@ -122,6 +125,16 @@ def tidy_command(options: argparse.Namespace) -> int:
     changed = tidy(options.notebooks)
     for path in changed:
         print(f"stripped {path}")
+    return 1 if changed else 0
+
+
+def exercises_command(options: argparse.Namespace) -> int:
+    """Write the exercises; 0 only if nothing had to be changed, as pre-commit expects it."""
+    from course.exercises import write_exercises
+
+    changed = write_exercises()
+    for path in changed:
+        print(f"wrote {path}")
     return 1 if changed else 0
 
 

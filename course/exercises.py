@@ -1,0 +1,90 @@
+"""Write the exercises from their solutions, the only source.
+
+A solution is an ordinary notebook. ``student_version`` turns it into the exercise:
+
+- code between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` (nbgrader's marks) becomes a line that raises
+  ``NotImplementedError``; the signature and the docstring before it stay;
+- cells with the tag "solution" are left out;
+- the cells ``task-3-2`` and ``check-3-2`` carry nbgrader's metadata, so that nbgrader can use both notebooks.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+from helpers.cache import write_beside
+from helpers.checks.answers import find_task
+
+ROOT = Path(__file__).resolve().parent.parent
+SOLUTIONS, EXERCISES = ROOT / "solutions", ROOT / "exercises"
+MARKED = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
+ROLE = re.compile(r"(task|check)-(\d+)-(\d+)")
+
+
+def write_exercises(solutions: Path = SOLUTIONS, exercises: Path = EXERCISES) -> list[Path]:
+    """Bring the solutions into their committed form, and write the exercises; return the files that changed.
+
+    Raises:
+        ValueError: a solution has marks that do not match, or a task without marks.
+    """
+    import nbformat
+
+    changed = []
+    for path in sorted(solutions.glob("[0-9][0-9]_*.ipynb")):
+        solution = tidy_solution(nbformat.read(path, as_version=4))
+        for target, notebook in ((path, solution), (exercises / path.name, student_version(solution))):
+            text = nbformat.writes(notebook) + "\n"
+            if not target.exists() or target.read_text(encoding="utf-8") != text:
+                target.parent.mkdir(exist_ok=True)
+                with write_beside(target) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
+                changed.append(target)
+    return changed
+
+
+def tidy_solution(notebook):
+    """Return a solution without outputs, with nbgrader's metadata on its tasks and checks."""
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        role = ROLE.fullmatch(cell.id)
+        if role:
+            cell.metadata["nbgrader"] = grading(cell.id, is_check=role[1] == "check")
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def grading(name: str, is_check: bool) -> dict:
+    """Return nbgrader's metadata (https://nbgrader.readthedocs.io) of a task's cell, or of its check: one point."""
+    metadata = {
+        "grade": is_check,
+        "grade_id": name,
+        "locked": is_check,
+        "schema_version": 3,
+        "solution": not is_check,
+        "task": False,
+    }
+    return metadata | ({"points": 1} if is_check else {})
+
+
+def student_version(solution):
+    """Return the exercise of a solution.
+
+    Raises:
+        ValueError: marks that do not match, or a task without marks.
+    """
+    exercise = copy.deepcopy(solution)
+    exercise.cells = [cell for cell in exercise.cells if "solution" not in cell.metadata.get("tags", [])]
+    for cell in exercise.cells:
+        role = ROLE.fullmatch(cell.id)
+        if role and role[1] == "task":
+            number = f"{role[2]}.{role[3]}"
+            stub = rf'\1raise NotImplementedError("Exercise {number}: {find_task(number).title}")'
+            cell.source, count = MARKED.subn(stub, cell.source)
+            if count == 0:
+                raise ValueError(f"The cell {cell.id} has no ### BEGIN SOLUTION … ### END SOLUTION.")
+        if "SOLUTION" in cell.source:
+            raise ValueError(f"The marks in the cell {cell.id} do not match, or it is no task.")
+    return exercise

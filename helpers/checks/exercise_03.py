@@ -1,0 +1,274 @@
+"""Checks of exercise 03, feature extraction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import helpers.quiet  # noqa: F401
+from helpers.backbones import build_backbone
+from helpers.checks.open_task import check_classifier
+from helpers.checks.task import Task, Wrong, expect
+
+import keras
+
+
+def random_pictures(count: int) -> np.ndarray:
+    """Return pictures ``(count, 32, 32, 3)`` uint8 of a network's size, of noise: nobody has seen them."""
+    return np.random.default_rng(31).integers(0, 256, (count, 32, 32, 3), np.uint8)
+
+
+def check_extractor(make_feature_extractor) -> str:
+    """Check task 3.1."""
+    backbone = build_backbone("mini_mobilenet", "mini")
+    pictures = random_pictures(6).astype("float32")
+    maps = np.asarray(backbone.model(pictures))
+    model = make_feature_extractor(backbone.model)
+    expect(model is not None, "Your function returns nothing. Does it end with return?")
+    expect(
+        isinstance(model, keras.Model),
+        f"Your function returns {type(model).__name__}, not a keras.Model. Build the model; do not run it.",
+    )
+    features = np.asarray(model(pictures))
+    expect(
+        features.ndim != 4,
+        f"Your model still gives feature maps, {features.shape[1:]} for each picture: the pooling is missing.",
+    )
+    flat = np.prod(maps.shape[1:])
+    expect(
+        features.shape[-1] != flat,
+        f"Your model gives {flat} numbers for each picture: the maps, laid out flat, place by place. Wanted is one "
+        "number for each map.",
+    )
+    expect(
+        features.shape == (6, maps.shape[-1]),
+        f"For 6 pictures your model gives an array of shape {features.shape}; expected is {(6, maps.shape[-1])}, one "
+        "number for each feature map. Is the backbone cut at its end, and is there anything after the pooling?",
+    )
+    if np.allclose(features, maps.max(axis=(1, 2)), atol=1e-4):
+        raise Wrong("Your model keeps the strongest place of each map. Wanted is the mean over all places.")
+    expected = maps.mean(axis=(1, 2))
+    if not np.allclose(features, expected, atol=1e-4):
+        for factor, name in ((255, "divides the pixels by 255"), (127.5, "scales the pixels to [-1, 1]")):
+            changed = np.asarray(backbone.model(pictures / factor - (factor == 127.5))).mean(axis=(1, 2))
+            if np.allclose(features, changed, atol=1e-3):
+                raise Wrong(f"Your model {name} first. The backbone preprocesses them itself, so that is too much.")
+        raise Wrong("The shape is right, but the numbers are not the means of the backbone's last feature maps.")
+    return f"Your model turns each picture into {maps.shape[-1]} numbers, the means of the last feature maps."
+
+
+def check_features(bottleneck_features) -> str:
+    """Check task 3.2."""
+    keras.utils.set_random_seed(3)
+    extractor = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(5, 8, strides=8),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.5),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    pictures = random_pictures(70)
+    untouched, statistics = pictures.copy(), extractor.layers[2].get_weights()
+    expected = extractor.predict(pictures.astype("float32"), verbose=0)
+    features = bottleneck_features(extractor, pictures)
+    expect(features is not None, "Your function returns nothing. Does it end with return?")
+    expect(np.array_equal(pictures, untouched), "Your function changes the pictures that it was given. Work on a copy.")
+    moved = any(not np.array_equal(a, b) for a, b in zip(statistics, extractor.layers[2].get_weights(), strict=True))
+    expect(
+        not moved,
+        "After your function, the BatchNorm statistics of the network are different: it was run in training mode.",
+    )
+    apart = "Expected is one array (pictures, features), but your function gives {}. Did you keep the batches apart?"
+    expect(not isinstance(features, list | tuple), apart.format(f"a {type(features).__name__} of {len(features)}"))
+    features = np.asarray(features)
+    expect(features.ndim == 2, apart.format(f"an array of shape {features.shape}"))
+    expect(
+        len(features) == len(pictures),
+        f"There are {len(pictures)} pictures, but {len(features)} rows of features. Is the last, smaller batch treated "
+        "like the others?",
+    )
+    expect(
+        features.shape == expected.shape,
+        f"Expected is an array of shape {expected.shape}, not {features.shape}: what the extractor gives, unchanged.",
+    )
+    if np.allclose(features, expected, atol=1e-4):
+        return "Each picture was computed once, in inference mode and in order."
+    scaled = extractor.predict(pictures / np.float32(255), verbose=0)
+    expect(
+        not np.allclose(features, scaled, atol=1e-4),
+        "Your function divides the pixels by 255, and the extractor does so itself: that is once too often.",
+    )
+    expect(
+        not np.allclose(np.sort(features, axis=0), np.sort(expected, axis=0), atol=1e-4),
+        "The features are right, but in another order than the pictures: their labels would not fit any more.",
+    )
+    raise Wrong(
+        "The features are not those that the extractor gives in inference mode. In training mode, Dropout switches "
+        "some of them off. Or were the pixels changed on the way?"
+    )
+
+
+def curved_data(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return features ``(count, 3)`` and labels ``(count,)``: a ring round a disc, and one large useless feature."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    radius, angle = 1 + labels + random.normal(0, 0.1, count), random.uniform(0, 2 * np.pi, count)
+    useless = random.normal(0, 1000, count)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), useless], axis=1), labels
+
+
+def check_svm(fit_svm) -> str:
+    """Check task 3.3."""
+    features, labels = curved_data(300, seed=5)
+    new_features, new_labels = curved_data(300, seed=6)
+    model = fit_svm(features, labels)
+    expect(
+        hasattr(model, "predict"),
+        f"Your function returns {type(model).__name__}, which cannot predict. Return the fitted model.",
+    )
+    try:
+        predicted = np.asarray(model.predict(new_features))
+    except Exception as error:
+        if type(error).__name__ == "NotFittedError":
+            raise Wrong("Your model is not fitted yet: it cannot predict.") from error
+        raise
+    accuracy = float(np.mean(predicted == new_labels))
+    if accuracy > 0.9:
+        return f"Your model finds the curved border ({accuracy:.2f} on new data), although one feature is far larger."
+    scale = np.array([1, 1, 1000])
+    if np.mean(np.asarray(model.predict((new_features - features.mean(0)) / scale)) == new_labels) > 0.9:
+        raise Wrong(
+            "Your model was fitted on scaled features, but it does not scale what it predicts. The scaling must be "
+            "part of the model that you return."
+        )
+    scaled = fit_svm((features - features.mean(0)) / scale, labels)
+    if np.mean(np.asarray(scaled.predict((new_features - features.mean(0)) / scale)) == new_labels) > 0.9:
+        raise Wrong(
+            f"Your model is right on {accuracy:.2f} of new data. One of the features is 1,000 times larger than the "
+            "others, and useless: an SVM looks at distances. Are the features scaled?"
+        )
+    raise Wrong(
+        f"Your model is right on {accuracy:.2f} of new data. The classes are a disc and a ring round it: can your "
+        "model draw a border that is curved?"
+    )
+
+
+class SpyModel:
+    """A model that notes what it is given, and is right as often as it was told to be, by the number of rows."""
+
+    def __init__(self, name: str, accuracies: dict[int, float]) -> None:
+        self.name, self.accuracies = name, accuracies
+        self.fitted_on: list[int] = []
+        self.judged_on: list[int] = []
+
+    def fit(self, features, labels):
+        self.fitted_on.append(len(features))
+        return self
+
+    def predict(self, features):
+        self.judged_on.append(len(features))
+        labels = (np.asarray(features)[:, 0] > 0).astype(int)
+        wrong = np.arange(len(labels)) >= round(self.accuracies.get(len(labels), 0.5) * len(labels))
+        return np.where(wrong, 1 - labels, labels)
+
+    def score(self, features, labels):
+        return float(np.mean(self.predict(features) == labels))
+
+
+def check_choice(choose) -> str:
+    """Check task 3.4."""
+    sizes = {"train": 200, "validation": 100, "test": 50}
+    random = np.random.default_rng(7)
+    splits = {name: random.normal(size=(size, 2)) for name, size in sizes.items()}
+    pairs = {name: (x, (x[:, 0] > 0).astype(int)) for name, x in splits.items()}
+
+    def model(name, training, validation, test):
+        return SpyModel(name, {200: training, 100: validation, 50: test})
+
+    by = {"modest": (0.7, 0.8, 0.6), "learner by heart": (1.0, 0.7, 0.64), "lucky": (0.75, 0.6, 0.9)}
+    candidates = {name: model(name, *accuracies) for name, accuracies in by.items()}
+    answer = choose(candidates, pairs["train"], pairs["validation"], pairs["test"])
+    expect(
+        isinstance(answer, tuple) and len(answer) == 2,
+        "Your function must return two things: the name of the chosen model, and its test accuracy.",
+    )
+    name, accuracy = answer
+    for candidate in candidates.values():
+        expect(candidate.fitted_on != [], f"The model {candidate.name!r} was never fitted.")
+        expect(
+            set(candidate.fitted_on) == {200},
+            f"The model {candidate.name!r} was fitted on {candidate.fitted_on[-1]} rows. Only the {200} training rows "
+            "are for fitting.",
+        )
+    expect(name != "lucky", "Your function chooses the model that is best on the *test* data. They may only judge.")
+    expect(
+        name != "learner by heart",
+        "Your function chooses the model that is best on its own *training* data: the one that learned them by heart.",
+    )
+    expect(name == "modest", f"Your function chooses {name!r}, which is not the best on the validation data.")
+    judged = [candidate.name for candidate in candidates.values() if 50 in candidate.judged_on]
+    expect(
+        judged == ["modest"],
+        f"The test data were used for {len(judged)} models. They are used once, for the chosen model only."
+        if judged
+        else "Your function never looks at the test data, so it cannot know the test accuracy.",
+    )
+    expect(
+        abs(float(accuracy) - 0.6) < 1e-6,
+        f"The chosen model is right on 0.60 of the test data, but your function says {float(accuracy):.2f}. "
+        + ("That is its validation accuracy." if abs(float(accuracy) - 0.8) < 1e-6 else "Which data gave this number?"),
+    )
+    return "The validation data chose, and the test data judged once."
+
+
+TARGETS = {"mini": 0.81, "cifar10-cpu": 0.75, "cifar10-gpu": 0.80}
+
+TASKS = {
+    "3.1": Task(
+        "cut off the top and pool the feature maps",
+        check_extractor,
+        (
+            "The backbone gives maps with a height and a width. You want one number for each map.",
+            "Read about keras.layers.GlobalAveragePooling2D, and about keras.Model(inputs, outputs).",
+            "Call the pooling layer on backbone_model.output; make a model from backbone_model.input to the result.",
+        ),
+    ),
+    "3.2": Task(
+        "compute the features of pictures in inference mode",
+        check_features,
+        (
+            "Which method of a Keras model runs many pictures in batches, and never in training mode?",
+            "Read about keras.Model.predict: what it returns, and in which mode it runs.",
+            "One line: feature_extractor.predict of the pictures as float32, with verbose=0.",
+        ),
+    ),
+    "3.3": Task(
+        "fit an SVM on scaled features",
+        check_svm,
+        (
+            "What does an SVM do with a feature that is 1,000 times larger than the others?",
+            "Read about sklearn.pipeline.make_pipeline, sklearn.preprocessing.StandardScaler and sklearn.svm.SVC.",
+            "make_pipeline(the scaler, SVC with its usual kernel), then fit it on features and labels, and return it.",
+        ),
+    ),
+    "3.4": Task(
+        "choose by validation, judge by test, once",
+        check_choice,
+        (
+            "For each line, ask: which data does it look at, and may it?",
+            "Read about max(…, key=…) for choosing from a dict; and look at every use of test in the snippet.",
+            "Fit all on train; score each on validation; take the best name; score only that one on test.",
+        ),
+    ),
+    "3.5": Task(
+        "reach the target accuracy with an SVM on features",
+        lambda train, profile="auto", seed=0: check_classifier(train(), profile, seed, TARGETS),
+        (
+            "Put 3.1, 3.2 and 3.3 together, and use all training pictures.",
+            "Read about the parameter C of sklearn.svm.SVC, and let the validation pictures choose it.",
+            "Return a function of pictures: svm.predict(bottleneck_features(extractor, resize(pictures))).",
+        ),
+    ),
+}

@@ -1,0 +1,32 @@
+"""What a task of an exercise is: a check that answers, and three hints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Wrong(Exception):
+    """An answer is wrong; the message says what is wrong in it and where to look, never the solution."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of an exercise.
+
+    Attributes:
+        title: what is to be done, as half a sentence: "cut off the top".
+        check: takes what the learner gives to ``check`` after the number. Returns one sentence on what the answer
+            has shown; raises ``Wrong`` if it is wrong. It tests behaviour, on values that the learner has not seen.
+        hints: a nudge; the call to read about; nearly the code.
+    """
+
+    title: str
+    check: Callable[..., str]
+    hints: tuple[str, str, str]
+
+
+def expect(held: bool, message: str) -> None:
+    """Raise ``Wrong`` with ``message`` unless ``held``."""
+    if not held:
+        raise Wrong(message)

@@ -1,0 +1,219 @@
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.svm import SVC
+
+import keras
+from keras import layers, ops
+
+
+# 3.1
+def functional(base):
+    return keras.Model(base.input, layers.GlobalAveragePooling2D()(base.output))
+
+
+def sequential(base):
+    return keras.Sequential([base, layers.GlobalAveragePooling2D()])
+
+
+def by_average_pooling(base):
+    height, width = base.output.shape[1:3]
+    return keras.Sequential([base, layers.AveragePooling2D((height, width)), layers.Flatten()])
+
+
+def by_operation(base):
+    inputs = keras.Input(base.input.shape[1:])
+    return keras.Model(inputs, ops.mean(base(inputs), axis=(1, 2)))
+
+
+def without_pooling(base):
+    return keras.Model(base.input, base.output)
+
+
+def scaled_first(scaling):
+    def make(base):
+        inputs = keras.Input(base.input.shape[1:])
+        return keras.Model(inputs, layers.GlobalAveragePooling2D()(base(scaling(inputs))))
+
+    return make
+
+
+def from_an_earlier_layer(base):
+    return keras.Model(base.input, layers.GlobalAveragePooling2D()(base.layers[-12].output))
+
+
+# 3.2
+def by_predict(model, pictures):
+    return model.predict(pictures.astype("float32"), verbose=0)
+
+
+def by_loop(model, pictures, size=32):
+    batches = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+    return np.concatenate([np.asarray(model(batch.astype("float32"), training=False)) for batch in batches])
+
+
+def by_call(model, pictures):
+    return model(pictures.astype("float32"))
+
+
+def in_training_mode(model, pictures):
+    return np.asarray(model(pictures.astype("float32"), training=True))
+
+
+def without_the_last_batch(model, pictures):
+    return by_loop(model, pictures[: len(pictures) // 32 * 32])
+
+
+def batches_apart(model, pictures):
+    return [by_predict(model, batch) for batch in (pictures[:32], pictures[32:64], pictures[64:])]
+
+
+def shuffled(model, pictures):
+    return by_predict(model, np.random.default_rng(0).permutation(pictures))
+
+
+def in_place(model, pictures):
+    pictures //= 2
+    return by_predict(model, pictures)
+
+
+# 3.3
+def scaled_svm(x, y):
+    return make_pipeline(StandardScaler(), SVC()).fit(x, y)
+
+
+def grid(x, y):
+    steps = Pipeline([("scale", RobustScaler()), ("svm", SVC())])
+    return GridSearchCV(steps, {"svm__C": [1, 10]}, cv=3).fit(x, y)
+
+
+class OwnScaling:
+    def __init__(self, x, y):
+        self.mean, self.spread = x.mean(axis=0), x.std(axis=0)
+        self.svm = SVC(C=10).fit((x - self.mean) / self.spread, y)
+
+    def predict(self, x):
+        return self.svm.predict((x - self.mean) / self.spread)
+
+
+# 3.4
+def chosen(score):
+    """Return a `choose` that takes the best by `score(model, train, validation, test)`."""
+
+    def choose(candidates, train, validation, test):
+        scores = {name: score(model.fit(*train), train, validation, test) for name, model in candidates.items()}
+        best = max(scores, key=scores.get)
+        return best, candidates[best].score(*test)
+
+    return choose
+
+
+def by_sorting(models, train, validation, test):
+    ranked = []
+    for name in models:
+        models[name].fit(train[0], train[1])
+        ranked.append((accuracy_score(validation[1], models[name].predict(validation[0])), name))
+    name = sorted(ranked)[-1][1]
+    return name, accuracy_score(test[1], models[name].predict(test[0]))
+
+
+def reports_validation(candidates, train, validation, test):
+    name, _ = by_sorting(candidates, train, validation, test)
+    return name, candidates[name].score(*validation)
+
+
+def scores_all_on_test(candidates, train, validation, test):
+    name, _ = by_sorting(candidates, train, validation, test)
+    return name, {each: model.score(*test) for each, model in candidates.items()}[name]
+
+
+def fits_on_everything(candidates, train, validation, test):
+    both = tuple(np.concatenate(parts) for parts in zip(train, validation, strict=True))
+    return by_sorting(candidates, both, validation, test)
+
+
+def name_only(candidates, train, validation, test):
+    return by_sorting(candidates, train, validation, test)[0]
+
+
+# 3.5
+def pooled_features():
+    from helpers.backbones import build_backbone
+
+    model = sequential(build_backbone("mini_mobilenet", "mini").model)
+    return lambda pictures: by_predict(model, pictures)
+
+
+def trained_with(make_model):
+    def train():
+        from helpers.datasets import load_data
+
+        data, features = load_data("mini"), pooled_features()
+        model = make_model().fit(features(data.x_train), data.y_train)
+        return lambda pictures: model.predict(features(pictures))
+
+    return train
+
+
+def probabilities():
+    classify = trained_with(lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)))()
+    return lambda pictures: np.eye(10)[classify(pictures)]
+
+
+RIGHT = {
+    "3.1": [functional, sequential, by_average_pooling, by_operation],
+    "3.2": [by_predict, by_loop, by_call],
+    "3.3": [scaled_svm, grid, OwnScaling],
+    "3.4": [chosen(lambda model, train, validation, test: model.score(*validation)), by_sorting],
+    "3.5": [
+        (trained_with(lambda: make_pipeline(StandardScaler(), SVC(C=5))), "mini"),
+        (trained_with(lambda: make_pipeline(StandardScaler(), SVC(C=20, gamma=0.003))), "mini"),
+    ],
+}
+WRONG = {
+    "3.1": [
+        (without_pooling, "pooling is missing"),
+        (lambda base: keras.Sequential([base, layers.Flatten()]), "laid out flat"),
+        (lambda base: keras.Sequential([base, layers.GlobalMaxPooling2D()]), "strongest place"),
+        (scaled_first(layers.Rescaling(1 / 255)), "divides the pixels by 255"),
+        (scaled_first(layers.Rescaling(1 / 127.5, -1)), "to [-1, 1]"),
+        (from_an_earlier_layer, "cut at its end"),
+        (lambda base: base.predict(np.zeros((1, 32, 32, 3)), verbose=0), "not a keras.Model"),
+        (lambda base: None, "return"),
+    ],
+    "3.2": [
+        (in_training_mode, "training mode"),
+        (without_the_last_batch, "last, smaller batch"),
+        (batches_apart, "batches apart"),
+        (shuffled, "another order"),
+        (lambda model, pictures: by_predict(model, pictures / 255), "divides the pixels by 255"),
+        (in_place, "changes the pictures"),
+        (lambda model, pictures: print(end=""), "returns nothing"),
+    ],
+    "3.3": [
+        (lambda x, y: SVC().fit(x, y), "Are the features scaled?"),
+        (lambda x, y: SVC().fit(StandardScaler().fit_transform(x), y), "does not scale what it predicts"),
+        (lambda x, y: make_pipeline(StandardScaler(), SVC(kernel="linear")).fit(x, y), "border that is curved"),
+        (lambda x, y: make_pipeline(StandardScaler(), SVC()), "not fitted"),
+        (lambda x, y: scaled_svm(x, y).score(x, y), "cannot predict"),
+        (lambda x, y: KNeighborsClassifier().fit(x, y), "Are the features scaled?"),
+    ],
+    "3.4": [
+        (chosen(lambda model, train, validation, test: model.score(*test)), "best on the *test* data"),
+        (chosen(lambda model, train, validation, test: model.score(*train)), "learned them by heart"),
+        (reports_validation, "validation accuracy"),
+        (scores_all_on_test, "used for 3 models"),
+        (fits_on_everything, "Only the 200 training rows"),
+        (name_only, "two things"),
+    ],
+    "3.5": [
+        ((trained_with(lambda: KNeighborsClassifier(10)), "mini"), "points are missing"),
+        ((lambda: lambda pictures: np.zeros(len(pictures), int), "mini"), "about guessing"),
+        ((probabilities, "mini"), "one label for each picture"),
+        ((lambda: lambda pictures: np.zeros(7, int), "mini"), "returns 7 labels"),
+    ],
+}

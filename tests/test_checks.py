@@ -1,0 +1,116 @@
+"""The checks of the exercises: right answers of several kinds pass; typical wrong ones are told what is wrong."""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import helpers.quiet  # noqa: F401
+from helpers.checks import check, hint, progress
+from helpers.checks.answers import EXERCISES, UnknownTaskError, tasks_of
+from helpers.checks.progress import mark_done, progress_file, read_done
+
+BANKS = {exercise: importlib.import_module(f"tests.answers.exercise_{exercise}") for exercise in EXERCISES}
+RIGHT = [(number, answer) for bank in BANKS.values() for number, answers in bank.RIGHT.items() for answer in answers]
+WRONG = [(number, *case) for bank in BANKS.values() for number, cases in bank.WRONG.items() for case in cases]
+
+
+@pytest.fixture(autouse=True)
+def own_progress(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+
+
+def given(answer):
+    return answer if isinstance(answer, tuple) else (answer,)
+
+
+@pytest.mark.parametrize(("number", "answer"), RIGHT)
+def test_right_answers_pass(number, answer, capsys):
+    check(number, *given(answer))
+    output = capsys.readouterr()
+    assert output.out.startswith(f"✔ {number} "), output.err
+    assert "✘" not in output.err and number in read_done()
+
+
+@pytest.mark.parametrize(("number", "answer", "message"), WRONG)
+def test_wrong_answers_are_told_what_is_wrong(number, answer, message, capsys):
+    check(number, *given(answer))
+    output = capsys.readouterr()
+    assert f"✘ {number} " in output.err and message in output.err, output
+    assert "✔" not in output.out and number not in read_done()
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_each_task_has_a_bank_and_three_hints(exercise, capsys):
+    tasks, bank = tasks_of(exercise), BANKS[exercise]
+    assert 4 <= len(tasks) <= 6
+    for number, task in tasks.items():
+        assert len(bank.RIGHT[number]) >= 2 and len(bank.WRONG[number]) >= 3, number
+        assert len(set(task.hints)) == 3
+        for step in (1, 2, 3, 1):
+            hint(number)
+            assert f"Hint {step} of 3 for {number}: {task.hints[step - 1]}" in capsys.readouterr().out
+
+
+def test_an_answer_that_crashes_gets_the_exercises_words_and_its_own_last_line(capsys):
+    def crashing(base):
+        return base.no_such_thing
+
+    check("3.1", crashing)
+    message = capsys.readouterr().err
+    assert "cut off the top" in message and "base.no_such_thing" in message and "AttributeError: " in message
+    assert "Traceback" not in message and len(message.splitlines()) == 1
+
+
+def test_an_untouched_task_says_so(capsys):
+    def untouched(base):
+        raise NotImplementedError
+
+    check("3.1", untouched)
+    assert "✘ 3.1 Not done yet: cut off the top" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["3.9", "99.1", "three", 3.1])
+def test_an_unknown_task_lists_the_known_ones(number):
+    with pytest.raises(UnknownTaskError, match=r"known: .*\.1"):
+        check(number, None)
+
+
+def test_progress_counts_over_all_exercises(capsys):
+    mark_done("3.1")
+    mark_done("3.1")
+    progress()
+    output = capsys.readouterr().out
+    assert "✔ 3.1  · 3.2" in output and "1 of " in output
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b'{"done": 3}', b"\xff\xfe\x00", b'{"done": [1, "3.2"]}'])
+def test_a_file_of_garbage_is_no_problem(garbage, capsys):
+    progress_file().write_bytes(garbage)
+    progress()
+    mark_done("3.1")
+    assert "3.1" in read_done()
+    assert "3.1" in json.loads(progress_file().read_text())["done"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_and_that_is_all(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "missing" / "progress.json"))
+    mark_done("3.1")
+    assert "cannot be kept" in capsys.readouterr().out
+
+
+def test_progress_survives_being_killed_while_writing():
+    code = "from helpers.checks.progress import mark_done\nimport itertools\nmark_done('3.1')\n"
+    code += "for i in itertools.count(): mark_done(f'9.{i}')"
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
+    while not progress_file().exists():
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "3.1" in read_done()
