@@ -1,0 +1,339 @@
+from functools import cache, partial
+
+import numpy as np
+from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+
+# 2.1
+def network(classes, *, first=(), filters=(16, 32, 64), kernel=3, last=(), pool=layers.Flatten, activation=None):
+    steps = [keras.Input((32, 32, 3)), *first]
+    for count in filters:
+        steps += [layers.Conv2D(count, kernel, padding="same", activation="relu"), layers.MaxPooling2D()]
+    return keras.Sequential([*steps, pool(), layers.Dense(classes, activation=activation), *last])
+
+
+def rescaling():
+    return layers.Rescaling(1 / 127.5, offset=-1)
+
+
+def sequential(classes):
+    return network(classes, first=[rescaling()])
+
+
+def functional(classes):
+    inputs = keras.Input((32, 32, 3))
+    x = inputs / 255.0
+    for filters in (32, 64, 96):
+        x = layers.SeparableConv2D(filters, 3, strides=2, use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    return keras.Model(inputs, layers.Dense(classes)(layers.GlobalAveragePooling2D()(x)))
+
+
+def nested(classes):
+    body = keras.Sequential([layers.Conv2D(32, 5, strides=4, activation="relu"), layers.Conv2D(32, 3), layers.ReLU()])
+    return keras.Sequential([keras.Input((32, 32, 3)), layers.Rescaling(1 / 255), body, *end(classes)])
+
+
+def end(classes):
+    return [layers.GlobalMaxPooling2D(), layers.Dropout(0.2), layers.Dense(classes)]
+
+
+class OwnModel(keras.Model):
+    def __init__(self, classes):
+        super().__init__()
+        self.convolution = layers.Conv2D(32, 3, strides=4, activation="relu")
+        self.dense = layers.Dense(classes)
+
+    def call(self, pictures):
+        return self.dense(ops.mean(self.convolution(ops.cast(pictures, "float32") / 127.5 - 1), axis=(1, 2)))
+
+
+def rescaled_late(classes):
+    return keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(8, 3), rescaling(), *end(classes)])
+
+
+def dense_only(classes):
+    return network(classes, first=[rescaling()], filters=())
+
+
+# 2.2
+def in_order(parts):
+    x_train, x_val, y_train, y_val = parts
+    return x_train, y_train, x_val, y_val
+
+
+def by_scikit_learn(pictures, labels, fraction, seed, **options):
+    options = {"stratify": labels, "random_state": seed, "test_size": fraction} | options
+    return in_order(train_test_split(pictures, labels, **options))
+
+
+def by_class(pictures, labels, fraction, seed):
+    random = np.random.RandomState(seed)
+    places = random.permutation(len(labels))
+    chosen = []
+    for label in set(labels.tolist()):
+        members = [place for place in places if labels[place] == label]
+        chosen += members[: int(fraction * len(members))]
+    validation = np.isin(places, chosen)
+    train, validation = places[~validation], places[validation]
+    return [pictures[train], labels[train], pictures[validation], labels[validation]]
+
+
+def by_splitter(pictures, labels, fraction, seed):
+    ((train, validation),) = StratifiedShuffleSplit(1, test_size=fraction, random_state=seed).split(pictures, labels)
+    return pictures[train], labels[train], pictures[validation], labels[validation]
+
+
+def last_part(pictures, labels, fraction, seed):
+    count = round(len(labels) * (1 - fraction))
+    return pictures[:count], labels[:count], pictures[count:], labels[count:]
+
+
+def overlapping(pictures, labels, fraction, seed):
+    _, _, x_val, y_val = by_scikit_learn(pictures, labels, fraction, seed)
+    places = np.random.default_rng(seed).permutation(len(labels))
+    return pictures[places], labels[places], x_val, y_val
+
+
+def drawn_twice(pictures, labels, fraction, seed):
+    random = np.random.default_rng(seed)
+    train, validation = np.arange(len(labels)), random.choice(len(labels), round(fraction * len(labels)))
+    train = np.setdiff1d(train, validation)
+    return pictures[train], labels[train], pictures[validation], labels[validation]
+
+
+def shuffled_apart(pictures, labels, fraction, seed):
+    random = np.random.default_rng(seed)
+    return by_scikit_learn(random.permutation(pictures), random.permutation(labels), fraction, seed)
+
+
+def by_global_state(pictures, labels, fraction, seed):
+    return by_scikit_learn(pictures, labels, fraction, None)
+
+
+def exchanged(pictures, labels, fraction, seed):
+    return by_scikit_learn(pictures, labels, 1 - fraction, seed)
+
+
+def class_by_class(pictures, labels, fraction, seed):
+    parts = [[], []]
+    for label in np.unique(labels):
+        members = np.random.default_rng(seed).permutation(np.flatnonzero(labels == label))
+        count = round(fraction * len(members))
+        parts[0].append(members[count:])
+        parts[1].append(members[:count])
+    train, validation = map(np.concatenate, parts)
+    return pictures[train], labels[train], pictures[validation], labels[validation]
+
+
+def in_place(pictures, labels, fraction, seed):
+    places = np.random.default_rng(seed).permutation(len(labels))
+    pictures[:], labels[:] = pictures[places], labels[places]
+    return by_scikit_learn(pictures, labels, fraction, seed)
+
+
+def incomplete(pictures, labels, fraction, seed):
+    return by_scikit_learn(pictures, labels, fraction, seed, train_size=0.5)
+
+
+# 2.3
+def pairs(pictures, labels):
+    return tf.data.Dataset.from_tensor_slices((pictures, labels))
+
+
+def augmented(dataset, augment):
+    return dataset.map(lambda x, y: (augment(tf.cast(x, "float32")), y))
+
+
+def cached_first(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels).cache().shuffle(len(labels)).batch(size), augment)
+
+
+def each_picture_alone(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels), augment).shuffle(1000).batch(size).prefetch(1)
+
+
+def by_places(pictures, labels, augment, size):
+    images, answers = tf.constant(pictures), tf.constant(labels)
+    places = tf.data.Dataset.range(len(labels)).shuffle(len(labels)).batch(size)
+    return places.map(lambda i: (augment(tf.cast(tf.gather(images, i), "float32")), tf.gather(answers, i)))
+
+
+def by_generator(pictures, labels, augment, size):
+    def batches():
+        places = np.random.permutation(len(labels))
+        for start in range(0, len(places), size):
+            batch = places[start : start + size]
+            yield augment(pictures[batch].astype("float32")), labels[batch]
+
+    signature = (tf.TensorSpec((None, *pictures.shape[1:]), "float32"), tf.TensorSpec((None,), labels.dtype))
+    return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+
+def cached_last(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels).shuffle(len(labels)).batch(size), augment).cache().prefetch(2)
+
+
+def cached_after_augmentation(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels), augment).cache().shuffle(len(labels)).batch(size)
+
+
+def cached_order(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels).shuffle(len(labels)).batch(size).cache(), augment)
+
+
+def without_augmentation(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels).shuffle(len(labels)).batch(size), lambda batch: batch)
+
+
+def augmented_once(pictures, labels, augment, size):
+    return pairs(augment(pictures.astype("float32")), labels).shuffle(len(labels)).batch(size)
+
+
+def without_shuffling(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels).cache().batch(size), augment)
+
+
+def shuffled_batches(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels).batch(size).shuffle(len(labels)), augment)
+
+
+def small_buffer(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels).shuffle(8).batch(size), augment)
+
+
+def labels_apart(pictures, labels, augment, size):
+    images, answers = (tf.data.Dataset.from_tensor_slices(part).shuffle(len(labels)) for part in (pictures, labels))
+    return augmented(tf.data.Dataset.zip(images, answers).batch(size), augment)
+
+
+def remainder_dropped(pictures, labels, augment, size):
+    return augmented(pairs(pictures, labels).shuffle(len(labels)).batch(size, drop_remainder=True), augment)
+
+
+# 2.4
+def by_loop(history):
+    best = 1
+    for number, loss in enumerate(history["val_loss"], start=1):
+        if loss < history["val_loss"][best - 1]:
+            best = number
+    return best
+
+
+def sorted_in_place(history):
+    smallest = min(history["val_loss"])
+    history["val_loss"].sort()
+    return history["val_loss"].index(smallest) + 1
+
+
+# 2.5
+@cache
+def trained(epochs):
+    from helpers.datasets import load_data
+
+    data = load_data("mini")
+    keras.utils.set_random_seed(0)
+    model = network(10, first=[layers.RandomFlip("horizontal"), rescaling()], filters=(24, 48, 96))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(2e-3), loss)
+    model.fit(data.x_train, data.y_train, batch_size=32, epochs=epochs, verbose=0)
+    return model
+
+
+def by_predict(epochs=12):
+    model = trained(epochs)
+    return lambda pictures: np.argmax(model.predict(pictures, verbose=0), axis=1)
+
+
+def by_calls():
+    model = trained(12)
+    return lambda pictures: [int(np.argmax(row)) for part in np.split(pictures, 10) for row in np.asarray(model(part))]
+
+
+def logits():
+    model = trained(12)
+    return lambda pictures: model.predict(pictures, verbose=0)
+
+
+def scaled_again():
+    classify = by_predict()
+    return lambda pictures: classify(pictures / 255)
+
+
+RIGHT = {
+    "2.1": [sequential, functional, nested, OwnModel],
+    "2.2": [by_scikit_learn, by_class, by_splitter],
+    "2.3": [cached_first, each_picture_alone, by_places, by_generator],
+    "2.4": [lambda history: np.argmin(history["val_loss"]) + 1, by_loop],
+    "2.5": [(by_predict, "mini"), (by_calls, "mini")],
+}
+WRONG = {
+    "2.1": [
+        (partial(network, first=[rescaling()], activation="softmax"), "softmax"),
+        (lambda classes: network(classes, first=[rescaling()], last=[layers.Softmax()]), "softmax"),
+        (lambda classes: network(classes, first=[rescaling()], activation="sigmoid"), "activation at the end"),
+        (lambda classes: network(classes, first=[rescaling()], activation="relu"), "cuts off the negative"),
+        (network, "rescaling is missing"),
+        (rescaled_late, "comes too late"),
+        (lambda classes: network(classes, first=[layers.BatchNormalization()]), "rescaling is missing"),
+        (lambda classes: network(classes, first=[rescaling(), layers.Rescaling(1 / 255)]), "rescaled twice"),
+        (lambda classes: network(classes, first=[rescaling()], filters=(64, 128, 256)), "parameters; fewer than"),
+        (lambda classes: sequential(10), "With classes = 7"),
+        (dense_only, "no convolution"),
+        (lambda classes: network(classes, first=[rescaling()], kernel=1), "no convolution"),
+        (lambda classes: network(classes, first=[rescaling()], pool=layers.Identity), "still has places"),
+        (lambda classes: sequential(classes)(np.zeros((1, 32, 32, 3))), "not a keras.Model"),
+    ],
+    "2.2": [
+        (last_part, "Stratified"),
+        (partial(by_scikit_learn, stratify=None), "Stratified"),
+        (overlapping, "in both parts"),
+        (drawn_twice, "twice in the same part"),
+        (partial(by_scikit_learn, random_state=0), "Is the seed used?"),
+        (by_global_state, "two different splits"),
+        (shuffled_apart, "no longer fit"),
+        (exchanged, "exchanged"),
+        (partial(by_scikit_learn, test_size=0.5), "validation_fraction = 0.25"),
+        (class_by_class, "class by class"),
+        (in_place, "in place"),
+        (incomplete, "in neither part"),
+        (lambda x, y, fraction, seed: train_test_split(x, y, stratify=y, random_state=seed), "the order x_train"),
+    ],
+    "2.3": [
+        (cached_last, "Which step keeps"),
+        (cached_after_augmentation, "Which step keeps"),
+        (cached_order, "same order in each epoch"),
+        (without_augmentation, "augment is never used"),
+        (augmented_once, "augment ran once, for the whole set"),
+        (without_shuffling, "nothing shuffles them"),
+        (shuffled_batches, "batches or pictures?"),
+        (small_buffer, "buffer"),
+        (labels_apart, "shuffled apart"),
+        (remainder_dropped, "last, smaller batch"),
+        (lambda *arguments: cached_first(*arguments).repeat(), "more than once, or never ends"),
+        (lambda *arguments: cached_first(*arguments).unbatch(), "with four axes"),
+        (lambda *arguments: list(cached_first(*arguments)), "not a tf.data.Dataset"),
+        (lambda x, y, augment, size: cached_first(x, y, augment, 32), "With batch_size = 16"),
+    ],
+    "2.4": [
+        (lambda history: int(np.argmin(history["loss"])) + 1, "training loss"),
+        (lambda history: int(np.argmax(history["val_loss"])) + 1, "*largest* validation loss"),
+        (lambda history: int(np.argmin(history["val_loss"])), "count from 0"),
+        (lambda history: int(np.argmax(history["accuracy"])) + 1, "training accuracy"),
+        (lambda history: int(np.argmax(history["val_accuracy"])) + 1, "validation accuracy"),
+        (lambda history: len(history["loss"]), "the last one"),
+        (lambda history: min(history["val_loss"]), "number of its epoch"),
+        (sorted_in_place, "in place"),
+    ],
+    "2.5": [
+        ((partial(by_predict, 1), "mini"), "points are missing"),
+        ((logits, "mini"), "one label for each picture"),
+        ((partial(trained, 12), "mini"), "returns the network"),
+        ((scaled_again, "mini"), "points are missing"),
+        ((lambda: lambda pictures: np.zeros(len(pictures), int), "mini"), "about guessing"),
+    ],
+}
