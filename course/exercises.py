@@ -14,10 +14,10 @@ import copy
 import re
 from pathlib import Path
 
+from course.lessons import ROOT
 from helpers.cache import write_beside
 from helpers.checks.answers import find_task
 
-ROOT = Path(__file__).resolve().parent.parent
 SOLUTIONS, EXERCISES = ROOT / "solutions", ROOT / "exercises"
 MARKED = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
 ROLE = re.compile(r"(task|check)-(\d+)-(\d+)")

@@ -40,7 +40,7 @@ trap restore EXIT
 echo "Setting up $folder with $("$python" --version); this takes a minute or two, once."
 if command -v uv >/dev/null 2>&1; then
     uv venv --quiet --python "$(command -v "$python")" "$folder"
-    uv pip install --quiet --python "$folder/bin/python" --constraint constraints.txt --editable ".[$extras]"
+    uv pip install --quiet --compile-bytecode --python "$folder/bin/python" --constraint constraints.txt --editable ".[$extras]"
 else
     "$python" -m venv "$folder"
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$extras]"

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.checks.open_task import check_classifier
-from helpers.checks.task import Task, Wrong, expect
-from helpers.profiles import Profile
+from helpers.checks.open_task import check_training
+from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.surgery import leaf_layers
 
 import keras
 import tensorflow as tf
 
-NOTHING = "Your function returns nothing. Does it end with return?"
 MOST_PARAMETERS = 200_000
-
-
-def innermost_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers of a model, and those of the models inside it."""
-    found = []
-    for layer in model.layers:
-        found += innermost_layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return found
 
 
 def entering(model: keras.Model, pictures: np.ndarray) -> np.ndarray | None:
@@ -37,7 +29,7 @@ def entering(model: keras.Model, pictures: np.ndarray) -> np.ndarray | None:
 
         return spying
 
-    spied = [layer for layer in innermost_layers(model) if any(len(weight.shape) > 1 for weight in layer.weights)]
+    spied = [layer for _, layer in leaf_layers(model) if any(len(weight.shape) > 1 for weight in layer.weights)]
     calls = [layer.call for layer in spied]
     try:
         for layer, call in zip(spied, calls, strict=True):
@@ -405,21 +397,6 @@ def compare_epoch(answer: object, history: dict[str, list[float]]) -> None:
 
 TARGETS = {"mini": 0.50, "cifar10-cpu": 0.55, "cifar10-gpu": 0.60}
 
-
-def check_training(train_from_scratch: Callable, profile: Profile | str = "auto", seed: int = 0) -> str:
-    """Check task 2.5."""
-    classify = train_from_scratch()
-    expect(
-        callable(classify),
-        f"train_from_scratch must return a function of pictures; yours returns {type(classify).__name__}.",
-    )
-    expect(
-        not isinstance(classify, keras.Model),
-        "train_from_scratch returns the network. Wanted is a function that returns labels, not scores.",
-    )
-    return check_classifier(classify, profile, seed, TARGETS)
-
-
 TASKS = {
     "2.1": Task(
         "build a small CNN that takes raw pixels and gives logits",
@@ -462,7 +439,7 @@ TASKS = {
     ),
     "2.5": Task(
         "reach the target accuracy from random weights",
-        check_training,
+        partial(check_training, TARGETS),
         (
             "Begin with your network of 2.1. Is the training accuracy still rising in the last epoch?",
             "Read about the learning rate of keras.optimizers.Adam, and about batch_size and epochs of "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 import helpers.quiet  # noqa: F401
 from helpers.backbones import build_backbone
-from helpers.checks.open_task import check_classifier
-from helpers.checks.task import Task, Wrong, expect
+from helpers.checks.open_task import check_training
+from helpers.checks.task import NOTHING, Task, Wrong, expect
 
 import keras
 
@@ -23,7 +25,7 @@ def check_extractor(make_feature_extractor) -> str:
     pictures = random_pictures(6).astype("float32")
     maps = np.asarray(backbone.model(pictures))
     model = make_feature_extractor(backbone.model)
-    expect(model is not None, "Your function returns nothing. Does it end with return?")
+    expect(model is not None, NOTHING)
     expect(
         isinstance(model, keras.Model),
         f"Your function returns {type(model).__name__}, not a keras.Model. Build the model; do not run it.",
@@ -73,7 +75,7 @@ def check_features(bottleneck_features) -> str:
     untouched, statistics = pictures.copy(), extractor.layers[2].get_weights()
     expected = extractor.predict(pictures.astype("float32"), verbose=0)
     features = bottleneck_features(extractor, pictures)
-    expect(features is not None, "Your function returns nothing. Does it end with return?")
+    expect(features is not None, NOTHING)
     expect(np.array_equal(pictures, untouched), "Your function changes the pictures that it was given. Work on a copy.")
     moved = any(not np.array_equal(a, b) for a, b in zip(statistics, extractor.layers[2].get_weights(), strict=True))
     expect(
@@ -264,7 +266,7 @@ TASKS = {
     ),
     "3.5": Task(
         "reach the target accuracy with an SVM on features",
-        lambda train, profile="auto", seed=0: check_classifier(train(), profile, seed, TARGETS),
+        partial(check_training, TARGETS),
         (
             "Put 3.1, 3.2 and 3.3 together, and use all training pictures.",
             "Read about the parameter C of sklearn.svm.SVC, and let the validation pictures choose it.",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 import helpers.quiet  # noqa: F401
 from helpers.backbones import build_backbone
-from helpers.checks.open_task import check_classifier
-from helpers.checks.task import Task, Wrong, expect
+from helpers.checks.open_task import check_training
+from helpers.checks.task import NOTHING, Task, Wrong, expect
 
 import keras
 
@@ -62,7 +63,7 @@ def check_counts(head_parameters) -> str:
     """Check task 4.1."""
     for shape in ((3, 5, 48, 7), (2, 6, 20, 4)):
         answer = head_parameters(*shape)
-        expect(answer is not None, "Your function returns nothing. Does it end with return?")
+        expect(answer is not None, NOTHING)
         expect(isinstance(answer, dict), f"Your function returns {type(answer).__name__}; wanted is a dict.")
         for name in HEADS:
             expect(name in answer, f"The dict has no key {name!r}. It has: {', '.join(map(repr, answer))}.")
@@ -169,7 +170,7 @@ def check_heads(build_head) -> str:
     for name in HEADS:
         keras.utils.set_random_seed(4)
         head = build_head(name, shape, classes)
-        expect(head is not None, "Your function returns nothing. Does it end with return?")
+        expect(head is not None, NOTHING)
         expect(
             isinstance(head, keras.Model),
             f"For {name!r} your function returns {type(head).__name__}, not a keras.Model.",
@@ -274,7 +275,7 @@ def check_assembled(assemble) -> str:
     expected = run(head, run(base, pictures))
     base_before, head_before = base.get_weights(), head.get_weights()
     model = assemble(base, head)
-    expect(model is not None, "Your function returns nothing. Does it end with return?")
+    expect(model is not None, NOTHING)
     expect(
         isinstance(model, keras.Model),
         f"Your function returns {type(model).__name__}, not a keras.Model. Build the model; do not run it.",
@@ -376,7 +377,7 @@ TASKS = {
     ),
     "4.5": Task(
         "reach the target accuracy with a head on stored feature maps",
-        lambda train, profile="auto", seed=0: check_classifier(train(), profile, seed, TARGETS),
+        partial(check_training, TARGETS),
         (
             "Put 4.2, 4.3 and 4.4 together. Which head was best in the lesson, when there were more pictures?",
             "Read about extract_features, and about the arguments epochs and batch_size of fit.",

@@ -9,7 +9,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.backbones import build_backbone
 from helpers.checks.pictures import unseen_pictures
-from helpers.checks.task import Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect
 from helpers.features import extract_features
 from helpers.profiles import find_profile
 from helpers.surgery import leaf_layers
@@ -85,7 +85,7 @@ def check_moved(moved_layers) -> str:
         kept = {name: [array.copy() for array in arrays] for name, arrays in before.items()}
         now = model.get_weights()
         answer = moved_layers(model, before)
-        expect(answer is not None, "Your function returns nothing. Does it end with return?")
+        expect(answer is not None, NOTHING)
         expect(
             not isinstance(answer, str | int | float | dict),
             f"Your function returns {type(answer).__name__}; wanted is a list of names.",
@@ -376,7 +376,7 @@ def check_budget(train_with_budget, profile="auto", seed=0) -> str:
     """Check task 5.5."""
     profile = find_profile(profile)
     model = train_with_budget()
-    expect(model is not None, "Your function returns nothing. Does it end with return?")
+    expect(model is not None, NOTHING)
     expect(
         isinstance(model, keras.Model),
         f"Your function returns {type(model).__name__}; wanted is the trained keras.Model, from pixels to logits.",

@@ -9,7 +9,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.backbones import build_backbone
 from helpers.checks.open_task import check_classifier
-from helpers.checks.task import Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect
 from helpers.profiles import find_profile
 
 import keras
@@ -33,7 +33,7 @@ def check_more(train_more) -> str:
             model.fit(x, y, epochs=done, batch_size=8, verbose=0)
         optimizer, before = model.optimizer, int(model.optimizer.iterations)
         epochs = train_more(model, x, y, done, more)
-        expect(epochs is not None, "Your function returns nothing. Does it end with return?")
+        expect(epochs is not None, NOTHING)
         expect(
             not hasattr(epochs, "epoch"),
             "Your function returns the History object. Wanted is the list of epochs in it.",
@@ -206,7 +206,7 @@ def check_change(relative_change) -> str:
     after = [array + random.normal(0, size, array.shape) for size, array in zip((0.9, 0.5, 0.1), before, strict=True)]
     kept = [array.copy() for array in (*before, *after)]
     answer = relative_change(before, after)
-    expect(answer is not None, "Your function returns nothing. Does it end with return?")
+    expect(answer is not None, NOTHING)
     expect(
         np.ndim(answer) == 0,
         f"Your function returns {np.size(answer)} numbers. Wanted is one number for all arrays together.",

@@ -11,7 +11,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.exercise_06 import NotedModel, check_loss
 from helpers.checks.open_task import check_classifier
-from helpers.checks.task import Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect
 from helpers.datasets import load_data
 from helpers.hub import KerasLayer
 from helpers.hub_export import export_hub_module
@@ -68,7 +68,7 @@ def check_hub_classifier(hub_classifier) -> str:
     """Check task 7.1."""
     handle, classes = small_module(), 4
     model = hub_classifier(handle, SIZE, classes)
-    expect(model is not None, "Your function returns nothing. Does it end with return?")
+    expect(model is not None, NOTHING)
     expect(isinstance(model, keras.Model), f"Your function returns {type(model).__name__}, not a keras.Model.")
     pictures = pixels_of_size(80)
     logits = np.asarray(model(pictures))
@@ -243,7 +243,7 @@ def check_save_and_load(save_and_load) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "my_model.keras"
         loaded = save_and_load(model, path)
-        expect(loaded is not None, "Your function returns nothing. Does it end with return?")
+        expect(loaded is not None, NOTHING)
         expect(loaded is not model, "Your function returns the model that it was given, not one that was loaded.")
         expect(isinstance(loaded, keras.Model), f"Your function returns {type(loaded).__name__}, not a keras.Model.")
         ours = {id(variable) for variable in model.variables}

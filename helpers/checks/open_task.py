@@ -6,9 +6,28 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+import helpers.quiet  # noqa: F401
 from helpers.checks.pictures import unseen_pictures
 from helpers.checks.task import expect
 from helpers.profiles import Profile, find_profile
+
+import keras
+
+
+def check_training(
+    targets: Mapping[str, float], train: Callable, profile: Profile | str = "auto", seed: int = 0
+) -> str:
+    """Let a learner's function train a classifier, and judge it; see ``check_classifier``."""
+    classify = train()
+    expect(
+        callable(classify),
+        f"Your function must return a function of pictures; it returns {type(classify).__name__}.",
+    )
+    expect(
+        not isinstance(classify, keras.Model),
+        "Your function returns the network. Wanted is a function that returns labels, not scores.",
+    )
+    return check_classifier(classify, profile, seed, targets)
 
 
 def check_classifier(classify: Callable, profile: Profile | str, seed: int, targets: Mapping[str, float]) -> str:

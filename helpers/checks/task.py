@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+NOTHING = "Your function returns nothing. Does it end with return?"
+
 
 class Wrong(Exception):
     """An answer is wrong; the message says what is wrong in it and where to look, never the solution."""
