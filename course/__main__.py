@@ -8,18 +8,15 @@ import sys
 from pathlib import Path
 
 from course.lessons import ROOT, UnknownLessonError, find_lessons, succeeded
+from helpers.notebooks import make_folders_absolute
 from helpers.profiles import PROFILES
-
-FOLDERS = ("COURSE_BUNDLE", "COURSE_CACHE", "KERAS_HOME", "TFHUB_CACHE_DIR")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a Windows console may have no ✔
-    for name in FOLDERS:
-        if os.environ.get(name):  # the lessons run in another folder than this command
-            os.environ[name] = str(absolute(os.environ[name]))
+    make_folders_absolute()
     options = parser().parse_args(arguments)
     if getattr(options, "jobs", 1) > 1:
         share_cores(options.jobs)

@@ -63,7 +63,8 @@ def cache_key(feature_extractor: keras.Model, pictures: np.ndarray) -> str:
     for weight in feature_extractor.get_weights():
         digest.update(np.ascontiguousarray(weight))
     digest.update(str((pictures.shape, pictures.dtype)).encode())
-    digest.update(np.ascontiguousarray(pictures))
+    for start in range(0, len(pictures), 1024):  # pictures may be more than the memory holds
+        digest.update(np.ascontiguousarray(pictures[start : start + 1024]))
     return digest.hexdigest()
 
 

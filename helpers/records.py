@@ -7,6 +7,7 @@ from __future__ import annotations
 
 CLAIM_TYPE = "application/vnd.finetuning-course.claim+json"
 SESSION_TYPE = "application/vnd.finetuning-course.session+json"
+METRICS_TYPE = "application/vnd.finetuning-course.metrics+json"
 
 
 def show_record(kind: str, record: dict, text: str, page: str | None = None) -> None:

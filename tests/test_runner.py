@@ -33,7 +33,7 @@ display({{"text/plain": "", {CLAIM_TYPE!r}: {record!r}}}, raw=True)
 def folder(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path / "notebooks")
-    monkeypatch.setattr(lessons, "fingerprint", lambda lesson, parameters: f"{lesson.read_text()}{parameters}")
+    monkeypatch.setattr(lessons, "fingerprint", lambda lesson, parameters, *code: f"{lesson.read_text()}{parameters}")
     return tmp_path
 
 

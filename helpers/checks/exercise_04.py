@@ -198,6 +198,16 @@ def check_heads(build_head) -> str:
     return "Your three heads have the right parts and sizes, and they give logits."
 
 
+def loss_takes_one_hot(model: keras.Model, logits: np.ndarray, labels: np.ndarray) -> bool:
+    """Tell whether the loss of a compiled model takes one-hot labels."""
+    one_hot = keras.ops.convert_to_tensor(keras.utils.to_categorical(labels))
+    try:
+        model.compute_loss(logits, one_hot, keras.ops.convert_to_tensor(logits))
+    except Exception:  # whatever the learner's loss raises
+        return False
+    return True
+
+
 def check_compiled(compile_head) -> str:
     """Check task 4.3."""
     keras.utils.set_random_seed(5)
@@ -221,6 +231,11 @@ def check_compiled(compile_head) -> str:
     try:
         measured = model.evaluate(logits, labels, verbose=0, return_dict=True)
     except Exception as error:
+        expect(
+            not loss_takes_one_hot(model, logits, labels),
+            f"Your loss is for one-hot labels, such as [0, 0, 1, 0]. The labels here are whole numbers, "
+            f"such as {labels[:4].tolist()}. Which loss takes those?",
+        )
         raise Wrong(
             f"With labels such as {labels[:4].tolist()}, evaluate stops: {str(error).strip().splitlines()[0][:120]} "
             "Is the loss (and the metric) for whole numbers, or for one-hot labels?"

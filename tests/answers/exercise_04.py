@@ -202,7 +202,7 @@ WRONG = {
     "4.3": [
         (compiled("sparse_categorical_crossentropy"), "takes the logits for probabilities"),
         (compiled(keras.losses.SparseCategoricalCrossentropy()), "takes the logits for probabilities"),
-        (compiled(keras.losses.CategoricalCrossentropy(from_logits=True)), "one-hot"),
+        (compiled(keras.losses.CategoricalCrossentropy(from_logits=True)), "is for one-hot labels"),
         (compiled("mse"), "whole numbers"),
         (compiled(metrics=()), "reports the loss only"),
         (compiled(metrics=["mae"]), "(and the metric)"),

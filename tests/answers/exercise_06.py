@@ -98,7 +98,7 @@ def not_compiled(model, base, rate):
     model.optimizer.learning_rate = rate / 10
 
 
-def compiled_too_early(model, base, rate):
+def compiled_before_the_flags(model, base, rate):
     model.compile(keras.optimizers.Adam(rate / 10), logits_loss())
     unfreeze(base)
 
@@ -270,7 +270,7 @@ def in_three_phases():
 
 RIGHT = {
     "6.1": [by_fit, by_single_epochs, in_batches_of_four],
-    "6.2": [set_up, with_sgd_and_own_loss],
+    "6.2": [set_up, with_sgd_and_own_loss, compiled_before_the_flags],
     "6.3": [as_one_vector, by_sums_of_squares, with_keras],
     "6.4": [
         stopping(monitor="val_accuracy", patience=3, restore_best_weights=True),
@@ -300,7 +300,6 @@ WRONG = {
         (at_rate(lambda rate: rate * 10), "higher than"),
         (at_rate(lambda rate: 1e-3), "use the rate that it is given"),
         (not_compiled, "not compiled again"),
-        (compiled_too_early, "compiles first"),
         (batch_norm_first, "BatchNorm layers of the base are trainable"),
         (still_frozen, "still frozen"),
         (the_last_layers, "Only a part"),

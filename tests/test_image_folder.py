@@ -1,0 +1,207 @@
+"""A folder of pictures of all kinds becomes a data set; what cannot be used is named."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from helpers.features import extract_features
+from helpers.image_folder import ImageFolderError, load_image_folder, read_picture
+from helpers.near_duplicates import group_numbers, near_duplicates
+from helpers.picture_files import PictureFile
+from helpers.pipelines import make_dataset
+
+import keras
+
+PHOTOGRAPHS = load_sample_images().images
+ENDINGS = (".jpg", ".JPEG", ".png", ".webp", ".gif")
+
+
+def photograph(random, which):
+    """Return a part of a photograph; no two parts are alike."""
+    whole = PHOTOGRAPHS[which]
+    height, width = random.integers(60, 200, 2)
+    top, left = random.integers(0, whole.shape[0] - height), random.integers(0, whole.shape[1] - width)
+    turned = np.rot90(whole[top : top + height, left : left + width], random.integers(4))
+    return Image.fromarray(turned[:, :, random.permutation(3)])
+
+
+def write_folder(root, count, classes=("china", "flower")):
+    """Write ``count`` pictures a class, in all formats; return their number."""
+    random = np.random.default_rng(0)
+    for which, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            photograph(random, which % 2).save(root / name / f"{number:03}{ENDINGS[number % len(ENDINGS)]}")
+    return count * len(classes)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_folder(tmp_path / "pets", 20)
+    return tmp_path / "pets"
+
+
+def load(path, side=24, **options):
+    """Load a folder; return the data and what it warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = load_image_folder(path, side, **options)
+    return data, "\n".join(str(warning.message) for warning in caught)
+
+
+def test_pictures_are_split_by_class_and_keep_their_files(folder):
+    data, warned = load(folder)
+    assert warned == "" and data.skipped == {} and data.class_names == ("china", "flower")
+    for part, size in (("train", 28), ("validation", 6), ("test", 6)):
+        x, y, files = getattr(data, f"x_{part}"), getattr(data, f"y_{part}"), data.files[part]
+        assert x.shape == (size, 24, 24, 3) and x.dtype == np.uint8 and np.bincount(y).tolist() == [size // 2] * 2
+        for picture, label, file in zip(x[:], y, files, strict=True):
+            assert data.class_names[label] == file.parent.name
+            assert np.array_equal(picture, read_picture(file, 24))
+    assert len({file for files in data.files.values() for file in files}) == 40
+
+
+def test_the_seed_decides_the_split(folder):
+    first, again, other = (load(folder, seed=seed)[0].files["test"] for seed in (0, 0, 1))
+    assert first == again and set(first) != set(other)
+
+
+def test_a_second_call_reads_no_picture_file_again(folder, monkeypatch):
+    first, _ = load(folder)
+    monkeypatch.setattr("helpers.image_folder.read_or_explain", lambda *_: pytest.fail("read again"))
+    again, _ = load(folder)
+    assert np.array_equal(first.x_test[:], again.x_test[:])
+
+
+def test_every_file_that_cannot_be_used_is_named_once(folder):
+    whole = (folder / "china" / "000.jpg").read_bytes()
+    (folder / "china" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "china" / "empty.png").touch()
+    (folder / "flower" / "text.jpg").write_text("no picture")
+    (folder / "flower" / "notes.txt").write_text("notes")
+    (folder / "flower" / "named_wrongly.png").write_bytes(b"")
+    Image.new("RGB", (9, 9)).save(folder / "flower" / "bitmap.jpg", format="BMP")
+    (folder / "flower" / ".hidden.jpg").write_text("hidden")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "a.jpg").write_text("hidden")
+    for _ in range(2):  # the second time from the cache
+        data, warned = load(folder)
+        assert "6 of 46 files are skipped" in warned and "hidden" not in warned
+        for name in ("cut.jpg", "empty.png", "text.jpg", "notes.txt", "named_wrongly.png", "bitmap.jpg"):
+            assert warned.count(name) == 1, warned
+        assert len(data.skipped) == 6 and data.skipped[folder / "china" / "empty.png"] == "the file is empty"
+        assert sum(len(files) for files in data.files.values()) == 40
+
+
+def test_each_kind_of_picture_gives_its_own_colours(tmp_path):
+    red = Image.new("RGB", (40, 20), (250, 10, 10))
+    cases = {
+        "grey.png": (Image.new("L", (30, 30), 77), (77, 77, 77)),
+        "grey16.png": (Image.fromarray(np.full((30, 30), 77 * 257, np.uint16)), (77, 77, 77)),
+        "cmyk.jpg": (red.convert("CMYK"), (250, 10, 10)),
+        "palette.gif": (red.quantize(4), (250, 10, 10)),
+        "transparent.png": (Image.new("RGBA", (30, 30), (9, 9, 9, 0)), (255, 255, 255)),
+        "half.webp": (Image.new("RGBA", (30, 30), (0, 0, 0, 128)), (127, 127, 127)),
+        "grey_alpha.png": (Image.new("LA", (30, 30), (50, 255)), (50, 50, 50)),
+        "one_bit.png": (Image.new("1", (30, 30), 1), (255, 255, 255)),
+    }
+    for name, (image, colour) in cases.items():
+        image.save(tmp_path / name, **({"quality": 100, "lossless": True} if name.endswith("webp") else {}))
+        picture = read_picture(tmp_path / name, 8)
+        assert picture.shape == (8, 8, 3) and picture.dtype == np.uint8
+        assert np.abs(picture.astype(int) - colour).max() <= 4, name
+
+
+def test_exif_orientation_and_middle_cut(tmp_path):
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[:20] = 255  # the upper half is white
+    exif = Image.Exif()
+    exif[274] = 3  # upside down
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif)
+    turned = read_picture(tmp_path / "turned.jpg", 16)
+    assert turned[:6].max() < 30 and turned[10:].min() > 220
+    pixels[:, :20], pixels[:, 60:] = 99, 99
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    middle = read_picture(tmp_path / "wide.png", 40)
+    assert np.array_equal(middle, pixels[:, 20:60])
+
+
+def test_near_duplicates_are_found_reported_and_kept_together(folder):
+    for number in (1, 3, 6):
+        original = next(folder.glob(f"china/{number:03}.*"))
+        with Image.open(original) as image:
+            copy = image.convert("RGB")
+        copy.resize((copy.width * 2, copy.height * 2)).save(folder / "china" / f"copy_{number}.jpg", quality=60)
+    with Image.open(folder / "china" / "000.jpg") as image:
+        image.save(folder / "flower" / "wrong_label.jpg", quality=90)
+    for seed in range(5):
+        data, warned = load(folder, seed=seed)
+        names = {frozenset((a.stem, b.stem)) for a, b in data.near_duplicates}
+        assert names == {frozenset(pair) for pair in (("001", "copy_1"), ("003", "copy_3"), ("006", "copy_6"))} | {
+            frozenset(("000", "wrong_label"))
+        }
+        assert "4 pairs" in warned and "1 have two different labels" in warned and "copy_1.jpg" in warned
+        for a, b in data.near_duplicates:
+            assert [a in files for files in data.files.values()] == [b in files for files in data.files.values()]
+
+
+def test_clear_skies_are_no_duplicates():
+    level = np.linspace(0, 40, 12)[:, None, None]
+    skies = [np.broadcast_to(base + level, (12, 12, 3)) for base in (100, 150, 200)]
+    assert len(near_duplicates(np.array(skies, np.uint8))) == 0
+    assert near_duplicates(np.array([skies[0], skies[1], skies[0] + 2], np.uint8)).tolist() == [[0, 2]]
+    assert len(near_duplicates(np.full((3, 12, 12, 3), 255, np.uint8))) == 0
+    assert len(set(group_numbers(np.array([[0, 2], [2, 4]]), 5))) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: None, "There is no folder"),
+        (lambda root: root.write_text(""), "is a file, not a folder"),
+        (lambda root: root.mkdir(), "is empty"),
+        (lambda root: write_folder(root, 4, ("cat",)), "one class only, cat"),
+        (lambda root: write_folder(root, 4, ("train", "test")), "split already"),
+        (lambda root: (root.mkdir(), Image.new("RGB", (9, 9)).save(root / "a.jpg")), "1 pictures, but no folders"),
+        (lambda root: (write_folder(root, 4), (root / "cow").mkdir()), "cow has 0"),
+        (lambda root: (write_folder(root / "a", 4), write_folder(root / "b", 1, ("x",))), "b has 1"),
+    ],
+)
+def test_bad_folders_get_one_clear_error(tmp_path, make, message):
+    make(tmp_path / "pets")
+    with pytest.raises(ImageFolderError, match=message):
+        load(tmp_path / "pets")
+
+
+@pytest.mark.parametrize("parts", [{"test": 0.0}, {"validation": 0.6, "test": 0.5}, {"test": -1}])
+def test_parts_that_leave_nothing_are_refused(folder, parts):
+    with pytest.raises(ImageFolderError, match="leave no training pictures"):
+        load(folder, **parts)
+
+
+def test_a_picture_file_is_read_as_an_array_is(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 3), np.uint8)
+    (tmp_path / "a.pixels").write_bytes(pictures.tobytes())
+    rows = np.array([5, 0, 6, 3])
+    file, expected = PictureFile(tmp_path / "a.pixels", 4, rows), pictures[rows]
+    assert len(file) == 4 and file.shape == expected.shape and file.dtype == expected.dtype
+    for which in (0, -1, slice(1, 3), [3, 0], np.array([2, 2]), np.array([], int), slice(None)):
+        assert np.array_equal(file[which], expected[which])
+    with pytest.raises(ValueError, match="whole pictures of 5 x 5"):
+        PictureFile(tmp_path / "a.pixels", 5)
+
+
+def test_pipelines_and_features_take_the_folder_as_they_take_arrays(folder):
+    data, _ = load(folder)
+    in_memory = data.x_train[:]
+    extractor = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.AveragePooling2D(8), keras.layers.Flatten()])
+    assert np.array_equal(
+        extract_features(extractor, data.x_train), extract_features(extractor, in_memory, cache=False)
+    )
+    batches = [batch.numpy() for batch, _ in make_dataset(data.x_train, data.y_train, image_size=24, batch_size=10)]
+    assert np.array_equal(np.concatenate(batches), in_memory)
+    assert isinstance(data.files["train"][0], Path)
