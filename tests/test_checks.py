@@ -69,10 +69,20 @@ def test_an_answer_that_crashes_gets_the_exercises_words_and_its_own_last_line(c
 
 def test_an_untouched_task_says_so(capsys):
     def untouched(base):
-        raise NotImplementedError
+        raise NotImplementedError("Exercise 3.1: cut off the top and pool the feature maps")
 
     check("3.1", untouched)
     assert "✘ 3.1 Not done yet: cut off the top" in capsys.readouterr().err
+    check("3.2", lambda extractor, pictures: untouched(extractor))
+    assert "✘ 3.2 Your code uses another task, which is not done yet. Exercise 3.1: cut off" in capsys.readouterr().err
+
+
+def test_an_error_of_keras_is_not_taken_for_an_untouched_task(capsys):
+    def model_without_call(base):
+        raise NotImplementedError("Model NoCall does not have a `call()` method implemented.")
+
+    check("3.1", model_without_call)
+    assert "stopped with an error" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", ["3.9", "99.1", "three", 3.1])

@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pins(lines):
-    return dict(re.match(r"([A-Za-z0-9_.-]+)(?:\[[a-z]+\])?==([^\s;]+)", line).groups() for line in lines if "==" in line)
+    return dict(
+        re.match(r"([A-Za-z0-9_.-]+)(?:\[[a-z]+\])?==([^\s;]+)", line).groups() for line in lines if "==" in line
+    )
 
 
 def constraints():

@@ -11,7 +11,7 @@ from functools import cache
 from helpers.checks.progress import mark_done, progress_file, read_done
 from helpers.checks.task import Task, Wrong
 
-EXERCISES = ("01", "02", "03", "04", "05", "06", "07")
+EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08")
 _hints_given: Counter[str] = Counter()
 
 
@@ -56,15 +56,22 @@ def check(number: str, *answer: object) -> None:
         shown = task.check(*answer)
     except Wrong as wrong:
         message = str(wrong)
-    except NotImplementedError:
-        message = f"Not done yet: {task.title}. Put your code in the place of the line that raises NotImplementedError."
     except Exception as error:  # whatever the learner's code raises
-        message = f"Your code for “{task.title}” stopped with an error. {where(error)}"
+        message = explain(error, number, task)
     else:
         mark_done(number)
         print(f"✔ {number} {shown}")
         return
     print(f'✘ {number} {message} (Stuck? hint("{number}"))', file=sys.stderr)
+
+
+def explain(error: Exception, number: str, task: Task) -> str:
+    """Say what stopped the code of a task: it is not done yet, it needs another task, or it has an error."""
+    if isinstance(error, NotImplementedError) and str(error).startswith(f"Exercise {number}:"):
+        return f"Not done yet: {task.title}. Put your code in the place of the line that raises NotImplementedError."
+    if isinstance(error, NotImplementedError) and str(error).startswith("Exercise "):
+        return f"Your code uses another task, which is not done yet. {error}"
+    return f"Your code for “{task.title}” stopped with an error. {where(error)}"
 
 
 def where(error: Exception) -> str:

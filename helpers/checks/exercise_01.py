@@ -29,7 +29,7 @@ def check_preprocess(preprocess) -> str:
         expect(
             np.array_equal(pictures, untouched),
             f"After your function, the {pictures.dtype} pictures that it was given are changed. Lesson 01 calls this a "
-            "trap: who runs the cell again preprocesses twice.",
+            "trap: if you run the cell again, you preprocess twice.",
         )
         expect(answer is not None, NOTHING)
         compare_pixels(np.asarray(answer), pixels.astype("float64"))
@@ -58,7 +58,7 @@ def compare_pixels(answer: np.ndarray, pixels: np.ndarray) -> None:
         (pixels / 255, "Your values go from 0 to 1. A MobileNet was trained on -1 to 1: the middle must be 0."),
         (pixels / 127.5, "Your values go from 0 to 2: the width is right, the middle is not yet 0."),
         (pixels - 127.5, "The middle is 0, but your values go from -127.5 to 127.5. Which width is expected?"),
-        (right / 127.5 - 1, "All your values are nearly -1: the pixels were scaled twice, that is, doubled."),
+        (right / 127.5 - 1, "All your values are nearly -1: the pixels were scaled twice."),
         (pixels / 255 / 127.5 - 1, "All your values are nearly -1: the pixels were scaled twice, in two ways."),
         (right[..., ::-1], "The scale is right, but red and blue are exchanged. That is the order of VGG."),
         (pixels[..., ::-1] - [103.939, 116.779, 123.68], "This is the preprocessing of VGG, another family."),
@@ -141,7 +141,7 @@ def compare_names(answer: object, probabilities: np.ndarray, names: list[str], k
     )
     expect(
         [set(row) for row in rows] != [set(order) for order in right],
-        "The names are the right ones, but their order is not that of the probabilities. Who sorts them?",
+        "The names are the right ones, but their order is not that of the probabilities. Are they sorted?",
     )
     expect(rows != [order[1 : k + 1] for order in ranked], "Your function leaves out the likeliest class of all.")
     expect(
@@ -195,7 +195,7 @@ def check_classify(classify) -> str:
 
     expect(
         not same(pixels / 127.5 - 1) and not same(pixels / 255),
-        "The pixels are scaled before they reach the model, and then again by the model: doubled. "
+        "The pixels are scaled before they reach the model, and then again by the model. "
         f"Only {right:.2f} of your answers are those of the right way.",
     )
     expect(not same(pixels[..., ::-1]), "The colours are in another order than the model expects.")
@@ -304,7 +304,7 @@ TASKS = {
         check_classify,
         (
             "Follow the pixels from the pictures to the first convolution. How often are they scaled?",
-            "Look at model.summary(): its first layers. And read about keras.Model.predict.",
+            "Look at backbone.model.summary(): the model begins in the same way. And read about keras.Model.predict.",
             "Give the pixels to model.predict as they are, as float32; then the argmax over the classes.",
         ),
     ),

@@ -90,7 +90,7 @@ def check_scale(entered: np.ndarray | None) -> None:
     )
     expect(
         high - low > 0.2,
-        f"Numbers from {low:.3f} to {high:.3f} enter the first layer with weights: nearly a blank wall. Are the pixels "
+        f"Numbers from {low:.3f} to {high:.3f} enter the first layer with weights: almost one colour. Are the pixels "
         "rescaled twice?",
     )
 
@@ -171,7 +171,7 @@ def compare_split(answer: object, labels: np.ndarray, fraction: float) -> list[i
     both = np.intersect1d(train, validation)
     expect(
         len(both) == 0,
-        f"{len(both)} pictures are in both parts. Who trains on validation pictures cannot judge with them.",
+        f"{len(both)} pictures are in both parts. Pictures that were trained on cannot judge.",
     )
     expect(
         len(np.unique(train)) == len(train) and len(np.unique(validation)) == len(validation),
@@ -333,7 +333,7 @@ HISTORIES = (
     {
         "loss": [2.2, 1.7, 1.3, 1.1, 0.9, 0.8, 0.7, 0.6, 0.55, 0.4, 0.45, 0.42],
         "accuracy": [0.20, 0.40, 0.50, 0.60, 0.68, 0.74, 0.80, 0.90, 0.86, 0.88, 0.85, 0.87],
-        "val_loss": [2.1, 1.8, 1.5, 1.2, 1.3, 1.35, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9],
+        "val_loss": [2.1, 1.8, 1.9, 1.2, 1.3, 1.35, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9],
         "val_accuracy": [0.22, 0.30, 0.40, 0.49, 0.52, 0.56, 0.53, 0.50, 0.51, 0.50, 0.49, 0.50],
     },
     {
@@ -377,11 +377,17 @@ def compare_epoch(answer: object, history: dict[str, list[float]]) -> None:
     )
     expect(
         answer != right - 1,
-        f"Your function gives {answer}, where {answer + 1} is right: places in a list count from 0, epochs from 1.",
+        f"Your function gives {answer}, where {answer + 1} is right: indices of a list count from 0, epochs from 1.",
     )
     expect(
         answer != best["val_loss"][1],
         "Your function gives the epoch with the *largest* validation loss. Is a large loss good?",
+    )
+    rises = np.flatnonzero(np.diff(history["val_loss"]) > 0)
+    expect(
+        answer != int(rises[0]) + 1,
+        f"Your function gives epoch {answer}, after which the validation loss rises. Later it falls again, and lower: "
+        "look at all epochs.",
     )
     known = (
         ("loss", 0, "the training loss decides. It falls on while the network learns its pictures by heart"),
@@ -404,15 +410,15 @@ TASKS = {
         (
             "Three things in order: rescale the pixels; convolve and make the maps smaller; turn maps into scores.",
             "Read about keras.layers.Rescaling, Conv2D, MaxPooling2D, GlobalAveragePooling2D and Dense.",
-            "Input, Rescaling(1 / 127.5, offset=-1), three times Conv2D and MaxPooling2D with more filters each time, "
-            "global pooling, Dense(classes) without activation.",
+            "Input, Rescaling(1 / 127.5, offset=-1), three times Conv2D with relu and MaxPooling2D, more filters each "
+            "time, global pooling, Dense(classes) without activation.",
         ),
     ),
     "2.2": Task(
         "split pictures and labels, the same share of each class",
         check_split,
         (
-            "Do not move pictures: choose places. One permutation serves pictures and labels.",
+            "Do not move pictures: choose indices. One permutation serves pictures and labels.",
             "Read about sklearn.model_selection.train_test_split: stratify, test_size, random_state; in which order "
             "does it return?",
             "train_test_split(pictures, labels, test_size=…, stratify=labels, random_state=seed) gives x, x, y, y: put "

@@ -96,7 +96,7 @@ def check_features(bottleneck_features) -> str:
         f"Expected is an array of shape {expected.shape}, not {features.shape}: what the extractor gives, unchanged.",
     )
     if np.allclose(features, expected, atol=1e-4):
-        return "Each picture was computed once, in inference mode and in order."
+        return "The features are those of inference mode, in the order of the pictures."
     scaled = extractor.predict(pictures / np.float32(255), verbose=0)
     expect(
         not np.allclose(features, scaled, atol=1e-4),
@@ -193,7 +193,7 @@ def check_choice(choose) -> str:
     candidates = {name: model(name, *accuracies) for name, accuracies in by.items()}
     answer = choose(candidates, pairs["train"], pairs["validation"], pairs["test"])
     expect(
-        isinstance(answer, tuple) and len(answer) == 2,
+        isinstance(answer, tuple | list) and len(answer) == 2,
         "Your function must return two things: the name of the chosen model, and its test accuracy.",
     )
     name, accuracy = answer
@@ -268,9 +268,9 @@ TASKS = {
         "reach the target accuracy with an SVM on features",
         partial(check_training, TARGETS),
         (
-            "Put 3.1, 3.2 and 3.3 together, and use all training pictures.",
+            "Put 3.1, 3.2 and 3.3 together, and use many training pictures.",
             "Read about the parameter C of sklearn.svm.SVC, and let the validation pictures choose it.",
-            "Return a function of pictures: svm.predict(bottleneck_features(extractor, resize(pictures))).",
+            "Return a function of pictures: svm.predict(features_of(extractor, pictures)).",
         ),
     ),
 }

@@ -150,6 +150,7 @@ def learning_layers(model: keras.Model) -> set[str]:
 
 def set_flags(model: keras.Model, start: str) -> None:
     """Bring the flags of a model into a state that a learner may meet."""
+    model.trainable = False  # setting a flag to the value that it has would pass nothing down
     model.trainable = start != "frozen"
     if start == "mixed":
         for number, layer in enumerate(model.layers):
@@ -169,7 +170,7 @@ def expect_batch_norm_frozen(model: keras.Model, start: str) -> None:
 
 def check_preparation(prepare_for_fine_tuning) -> str:
     """Check task 5.2."""
-    starts = {"frozen": "frozen before", "trainable": "all trainable before", "mixed": "some trainable before"}
+    starts = {"frozen": "frozen before", "trainable": "all trainable before", "mixed": "partly trainable before"}
     for make in (small_network, lambda: build_backbone("mini_mobilenet", "mini").model):
         model = make()
         for start, words in starts.items():
@@ -185,8 +186,8 @@ def check_preparation(prepare_for_fine_tuning) -> str:
             learning = learning_layers(model)
             expect(
                 learning or not any(layer.trainable for layer in model.layers if layer.weights),
-                f"{words}, nothing can learn after your function: the layers are unfrozen, but the model round them is "
-                "not.",
+                f"{words}, nothing can learn after your function: the flags of the layers are True, but the model's "
+                "own flag is False.",
             )
             expect(learning, f"{words}, nothing can learn after your function: everything is frozen.")
             expect_batch_norm_frozen(model, words)
@@ -194,7 +195,8 @@ def check_preparation(prepare_for_fine_tuning) -> str:
             expect(
                 not missing,
                 f"{words}, {len(missing)} layers other than BatchNorm are frozen after your function: "
-                f"{listed(name for name in (layer.name for layer in model.layers) if name in missing)}.",
+                f"{listed(name for name in (layer.name for layer in model.layers) if name in missing)}. Setting the "
+                "model's flag to True passes nothing down if it is True already.",
             )
     keras.utils.set_random_seed(7)
     model = small_network()
@@ -245,7 +247,7 @@ def check_unfreezing(unfreeze_last) -> str:
                 )
             expect(
                 learning or not expected or any(layer.trainable for layer in chosen) is False,
-                f"{words}, nothing can learn: the layers are unfrozen, but the model round them is not.",
+                f"{words}, nothing can learn: the flags of the layers are True, but the model's own flag is False.",
             )
             expect(learning or not expected, f"{words}, nothing can learn: everything is frozen.")
             if count:
@@ -447,7 +449,8 @@ TASKS = {
         "unfreeze a network, except its BatchNorm layers",
         check_preparation,
         (
-            "Setting trainable on a model sets it on everything inside. So in which order do the two steps come?",
+            "If a model's flag is True already, setting it to True may do nothing inside (lesson 05). What is always "
+            "safe?",
             "Read about the attribute trainable of models and layers, and about isinstance with "
             "layers.BatchNormalization.",
             "First backbone_model.trainable = True; then a loop over backbone_model.layers that gives each layer "

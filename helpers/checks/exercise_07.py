@@ -145,7 +145,8 @@ def check_start(start_fine_tuning) -> str:
         expect(same, "Your function changes weights of the model. It should only prepare the training, not train.")
         expect(
             hub_layer.trainable,
-            f"The module is still frozen in a model with the layers {names}. Did your function unfreeze another layer?",
+            f"The module is still frozen in a model with the layers {names}. Did your function unfreeze "
+            "another layer, or set the flag of the whole model, which was True already?",
         )
         expect(bool(model.layers[-1].trainable_weights), "The head is frozen now. It should learn with the module.")
         expect(
@@ -277,7 +278,7 @@ def check_save_and_load(save_and_load) -> str:
 def check_module(make_module, profile="auto", seed=0) -> str:
     """Check task 7.5."""
     profile = find_profile(profile)
-    data = load_data(profile)
+    data = load_data(profile, seed)
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "my_module"
         make_module(folder)

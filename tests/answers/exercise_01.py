@@ -216,7 +216,7 @@ RIGHT = {
 WRONG = {
     "1.1": [
         (lambda pictures: pictures.astype("float32") / 255, "from 0 to 1"),
-        (lambda pictures: by_arithmetic(by_arithmetic(pictures)), "doubled"),
+        (lambda pictures: by_arithmetic(by_arithmetic(pictures)), "scaled twice"),
         (lambda pictures: by_arithmetic(pictures / 255), "scaled twice"),
         (in_place, "float32 pictures that it was given are changed"),
         (in_place_by_operators, "are changed"),
@@ -244,8 +244,8 @@ WRONG = {
         (lambda probabilities, names, k: np.array(names)[np.argsort(-probabilities, axis=0)[:, :k]], "Which axis"),
     ],
     "1.3": [
-        (after(keras.applications.mobilenet.preprocess_input), "doubled"),
-        (after(lambda pixels: pixels / 255), "doubled"),
+        (after(keras.applications.mobilenet.preprocess_input), "again by the model"),
+        (after(lambda pixels: pixels / 255), "again by the model"),
         (
             lambda model, pictures: by_predict(without_the_layer(model, pictures), pictures),
             "preprocessing is missing",

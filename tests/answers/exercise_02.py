@@ -320,6 +320,7 @@ WRONG = {
         (lambda x, y, augment, size: cached_first(x, y, augment, 32), "With batch_size = 16"),
     ],
     "2.4": [
+        (lambda history: int(np.argmax(np.diff(history["val_loss"]) > 0)) + 1, "look at all epochs"),
         (lambda history: int(np.argmin(history["loss"])) + 1, "training loss"),
         (lambda history: int(np.argmax(history["val_loss"])) + 1, "*largest* validation loss"),
         (lambda history: int(np.argmin(history["val_loss"])), "count from 0"),

@@ -1,0 +1,237 @@
+import itertools
+
+import numpy as np
+from scipy import stats
+from sklearn.model_selection import ParameterGrid
+
+
+# 8.1
+def by_logspace(low, high, count):
+    return np.logspace(np.log10(low), np.log10(high), count)
+
+
+def by_multiplying(low, high, count):
+    rates = [low]
+    for _ in range(count - 1):
+        rates.append(rates[-1] * (high / low) ** (1 / (count - 1)))
+    return rates
+
+
+# 8.2
+def by_loops(values):
+    points = [{}]
+    for name, of_name in values.items():
+        points = [point | {name: value} for point in points for value in of_name]
+    return points
+
+
+def by_product(values):
+    return (dict(zip(values, point, strict=True)) for point in itertools.product(*values.values()))
+
+
+def side_by_side(values):
+    return [dict(zip(values, point, strict=False)) for point in zip(*values.values(), strict=False)]
+
+
+def one_at_a_time(values):
+    first = {name: of_name[0] for name, of_name in values.items()}
+    return [first | {name: value} for name, of_name in values.items() for value in of_name]
+
+
+# 8.3
+def chooser(columns="epoch", finished=True, last=False, index=False, name=False):
+    def choose(table):
+        rows = table[table["error"] == ""] if finished else table
+        names = [column for column in rows if column.startswith(columns)]
+        scores = rows[names[-1]] if last else rows[names].max(axis=1)
+        best = rows.loc[scores.idxmax()]
+        epoch = str(best[names].astype(float).idxmax())
+        epochs = names.index(epoch) if index else (epoch if name else names.index(epoch) + 1)
+        return {"LEARNING_RATE": best["LEARNING_RATE"], "FROZEN": best["FROZEN"], "EPOCHS": epochs}
+
+    return choose
+
+
+def by_a_loop(table):
+    best = None
+    for _, row in table.iterrows():
+        for epochs in range(1, 13):
+            if not row["error"] and (best is None or row[f"epoch {epochs}"] > best[0]):
+                settings = {"LEARNING_RATE": row["LEARNING_RATE"], "FROZEN": int(row["FROZEN"]), "EPOCHS": epochs}
+                best = row[f"epoch {epochs}"], settings
+    return best[1]
+
+
+def by_melting(table):
+    names = [f"epoch {epoch}" for epoch in range(1, 13)]
+    long = table[table["error"] == ""].melt(["LEARNING_RATE", "FROZEN"], names)
+    best = long.loc[long["value"].astype(float).idxmax()]
+    return {**best[["LEARNING_RATE", "FROZEN"]].to_dict(), "EPOCHS": int(best["variable"].split()[1])}
+
+
+def sorts_in_place(table):
+    table.sort_values("epoch 12", inplace=True)
+    return chooser()(table)
+
+
+# 8.4
+def by_standard_error(a, b):
+    differences = b - a
+    return bool(abs(differences.mean()) > 2 * differences.std(ddof=1) / np.sqrt(len(differences)))
+
+
+def by_t_test(a, b):
+    return stats.ttest_rel(a, b).pvalue < 0.05
+
+
+def by_a_loop_over_seeds(a, b):
+    differences = [y - x for x, y in zip(a, b, strict=True)]
+    mean = sum(differences) / len(differences)
+    variance = sum((d - mean) ** 2 for d in differences) / (len(differences) - 1)
+    return mean**2 > 4 * variance / len(differences)
+
+
+def unpaired(a, b):
+    error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+    return bool(abs(b.mean() - a.mean()) > 2 * error)
+
+
+def spread_instead_of_error(a, b):
+    return bool(abs((b - a).mean()) > 2 * (b - a).std(ddof=1))
+
+
+def one_sided(a, b):
+    return bool((b - a).mean() > 2 * (b - a).std(ddof=1) / np.sqrt(len(a)))
+
+
+# 8.5
+def by_max(settings, score):
+    best = max(settings, key=lambda setting: score(setting, "validation"))
+    return best, score(best, "test")
+
+
+def by_loop(settings, score):
+    best, highest = None, -1.0
+    for setting in settings:
+        accuracy = score(setting, "validation")
+        if accuracy > highest:
+            best, highest = setting, accuracy
+    return [best, score(best, "test")]
+
+
+def on_the_test_pictures(settings, score):
+    best = max(settings, key=lambda setting: score(setting, "test"))
+    return best, score(best, "test")
+
+
+def reports_validation(settings, score):
+    best, _ = by_max(settings, score)
+    return best, score(best, "validation")
+
+
+def best_of_all_tests(settings, score):
+    best, _ = by_max(settings, score)
+    return best, max(score(setting, "test") for setting in settings)
+
+
+# 8.6
+def by_svm(C=5.0, pictures=500):
+    """Return a `train` that fits an SVM on the features of the first pictures."""
+
+    def train():
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
+        from helpers.backbones import build_backbone
+        from helpers.datasets import load_data
+        from helpers.features import extract_features
+
+        import keras
+
+        data = load_data("mini")
+        backbone = build_backbone("mini_mobilenet", "mini").model
+        extractor = keras.Sequential([backbone, keras.layers.GlobalAveragePooling2D()])
+        model = make_pipeline(StandardScaler(), SVC(C=C))
+        model.fit(extract_features(extractor, data.x_train[:pictures]), data.y_train[:pictures])
+        return lambda new: model.predict(extract_features(extractor, new, cache=False))
+
+    return train
+
+
+def by_logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from helpers.backbones import build_backbone
+    from helpers.datasets import load_data
+
+    import keras
+
+    data = load_data("mini")
+    inputs = keras.Input((32, 32, 3))
+    features = keras.layers.GlobalAveragePooling2D()(build_backbone("mini_mobilenet", "mini").model(inputs))
+    extractor = keras.Model(inputs, features)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=1000))
+    model.fit(extractor.predict(data.x_train[:500].astype("float32"), verbose=0), data.y_train[:500])
+    return lambda new: model.predict(extractor.predict(new.astype("float32"), verbose=0))
+
+
+RIGHT = {
+    "8.1": [np.geomspace, by_logspace, by_multiplying],
+    "8.2": [ParameterGrid, by_loops, by_product],
+    "8.3": [chooser(), by_a_loop, by_melting],
+    "8.4": [by_standard_error, by_t_test, by_a_loop_over_seeds],
+    "8.5": [by_max, by_loop],
+    "8.6": [(by_svm(), "mini"), (by_logistic_regression, "mini")],
+}
+WRONG = {
+    "8.1": [
+        (np.linspace, "the same *difference*"),
+        (lambda low, high, count: np.geomspace(low, high, count, endpoint=False), "Is the last rate among them"),
+        (lambda low, high, count: np.geomspace(low, high, count + 1)[1:], "begins at"),
+        (lambda low, high, count: np.geomspace(low, high, count - 1), "gives 3"),
+        (lambda low, high, count: low + (high - low) * np.linspace(0, 1, count) ** 2, "Divide each rate"),
+        (lambda low, high, count: None, "returns nothing"),
+    ],
+    "8.2": [
+        (side_by_side, "side by side"),
+        (one_at_a_time, "combinations; yours are"),
+        (lambda values: [values], "one value for each parameter"),
+        (lambda values: values, "one dict"),
+        (lambda values: [{name: value} for name in values for value in values[name]], "needs a value for all"),
+        (lambda values: list(itertools.product(*values.values())), "wanted are dicts"),
+        (lambda values: by_loops(values) * 2, "different"),
+    ],
+    "8.3": [
+        (chooser("training"), "*training* accuracy"),
+        (chooser("test"), "*test* accuracy"),
+        (chooser(finished=False), "this run failed"),
+        (chooser(last=True), "after the last epoch"),
+        (chooser(index=True), "counted from 0"),
+        (chooser(name=True), "the name of a column"),
+        (sorts_in_place, "changes the table"),
+        (lambda table: chooser()(table)["EPOCHS"], "wanted is a dict"),
+    ],
+    "8.4": [
+        (lambda a, b: bool(b.mean() != a.mean()), "Compare the mean difference"),
+        (unpaired, "subtract seed by seed"),
+        (spread_instead_of_error, "root of their number"),
+        (one_sided, "either sign"),
+        (lambda a, b: bool(abs(b.mean() - a.mean()) > 0.01), "Compare the mean difference"),
+        (lambda a, b: abs(b.mean() - a.mean()), "True or False"),
+    ],
+    "8.5": [
+        (on_the_test_pictures, "test accuracy of 4 settings"),
+        (best_of_all_tests, "test accuracy of 4 settings"),
+        (reports_validation, "the best of many had luck"),
+        (lambda settings, score: max(settings, key=lambda s: score(s, "validation")), "two things"),
+        (lambda settings, score: (settings[0], score(settings[0], "test")), "which setting is best there"),
+    ],
+    "8.6": [
+        ((by_svm(C=1e-4), "mini"), "points are missing"),
+        ((by_svm(pictures=20), "mini"), "points are missing"),
+        ((lambda: None, "mini"), "must return a function"),
+    ],
+}
