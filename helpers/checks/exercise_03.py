@@ -225,7 +225,7 @@ def check_choice(choose) -> str:
     return "The validation data chose, and the test data judged once."
 
 
-TARGETS = {"mini": 0.79, "cifar10-cpu": 0.75, "cifar10-gpu": 0.80}
+TARGETS = {"mini": 0.79, "cifar10-cpu": 0.73, "cifar10-gpu": 0.80}
 
 TASKS = {
     "3.1": Task(

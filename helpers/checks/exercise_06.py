@@ -377,7 +377,7 @@ def check_fine_tuned(train_classifier, profile="auto", seed=0) -> str:
     return check_classifier(classify, profile, seed, TARGETS)
 
 
-TARGETS = {"mini": 0.77, "cifar10-cpu": 0.77, "cifar10-gpu": 0.83}
+TARGETS = {"mini": 0.77, "cifar10-cpu": 0.74, "cifar10-gpu": 0.83}
 
 TASKS = {
     "6.1": Task(

@@ -223,7 +223,7 @@ def check_honest(tune) -> str:
     return "The validation pictures chose, and the test pictures were asked once."
 
 
-TARGETS = {"mini": 0.70, "cifar10-cpu": 0.60, "cifar10-gpu": 0.75}
+TARGETS = {"mini": 0.70, "cifar10-cpu": 0.56, "cifar10-gpu": 0.75}
 
 TASKS = {
     "8.1": Task(
