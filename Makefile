@@ -30,6 +30,7 @@ test-real: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.feature_cache
 	$(BIN)/python -m benchmarks.pipeline_memory
+	$(BIN)/python -m benchmarks.folder_memory
 
 seeds: $(READY)
 	$(BIN)/python -m course seeds $(RUN_OPTIONS) $(if $(SEEDS),--seeds $(SEEDS))

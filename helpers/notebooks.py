@@ -71,7 +71,7 @@ def execute(notebook: Path, parameters: Mapping[str, object], executed: Path) ->
                 kernel_name="python3",
                 cwd=notebook.parent,
                 progress_bar=False,
-                extra_arguments=["--log-level=ERROR"],  # of the kernel: no advice about its transport
+                extra_arguments=["--log-level=CRITICAL"],  # of the kernel: no advice about its transport
             )
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}"
