@@ -9,12 +9,18 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from helpers.cache import writable_folder, write_beside
-from helpers.notebooks import execute, fingerprint, make_folders_absolute, read_records
+from helpers.notebooks import HELPERS, execute, fingerprint, make_folders_absolute, read_records
 from helpers.records import METRICS_TYPE, show_record
 
 if TYPE_CHECKING:
@@ -28,7 +34,11 @@ class SweepError(ValueError):
 
 
 def record_metrics(**metrics: float) -> None:
-    """Show what a run measured, and record it as data: the row of the run in the table of a sweep."""
+    """Show what a run measured, and record it as data: the row of the run in the table of a sweep.
+
+    Args:
+        metrics: numbers by name; no name may be "error" or that of a parameter.
+    """
     plain = {name: float(value) for name, value in metrics.items()}
     show_record(METRICS_TYPE, plain, ", ".join(f"{name} {value:.4g}" for name, value in plain.items()))
 
@@ -54,8 +64,8 @@ def run_sweep(
         jobs: runs at the same time, on this machine alone.
 
     Returns:
-        A row for each point, in the order of ``points``: its values, its metrics, and "error", which is empty for a
-        run that came to its end. Failed points are run again by the next call.
+        A row for each point, in the order of ``points``: the values of all parameters that a point names, its metrics,
+        and "error", which is empty for a run that came to its end. The next call runs failed points again.
 
     Raises:
         SweepError: a parameter is unknown, a value has the wrong type, there are no points, the notebook is missing or
@@ -66,8 +76,12 @@ def run_sweep(
     from tqdm.auto import tqdm
 
     notebook = Path(notebook).absolute()
-    points = check_points(points, default_values(notebook))
-    folder = writable_folder(Path(folder).absolute(), "COURSE_CACHE")
+    folder = Path(folder).expanduser().absolute()
+    if set("{}") & set(f"{notebook}{folder}"):
+        raise SweepError(f"papermill takes braces in a path for placeholders. Use other names: {notebook}, {folder}.")
+    defaults = default_values(notebook)
+    points = check_points(points, defaults)
+    folder = writable_folder(folder, "COURSE_CACHE")
     make_folders_absolute()
     files = [folder / f"{notebook.stem}_{fingerprint(notebook, point)[:20]}.json" for point in points]
     missing = {path: point for path, point in zip(files, points, strict=True) if read_metrics(path) is None}
@@ -78,10 +92,11 @@ def run_sweep(
             if error:
                 errors[path] = error
                 bar.write(f"✘ {describe(missing[path])}: {error}")
-                bar.set_postfix_str(f", failed: {len(errors)}")
+                bar.set_postfix_str(f"failed: {len(errors)}")
             bar.update()
+    named = {name: defaults[name] for point in points for name in point}
     rows = [
-        point | (read_metrics(path) or {}) | {"error": errors.get(path, "")}
+        named | point | (read_metrics(path) or {}) | {"error": errors.get(path, "")}
         for path, point in zip(files, points, strict=True)
     ]
     table = pd.DataFrame(rows)
@@ -103,11 +118,17 @@ def run_points(
 
     with connect(scheduler, min(jobs, len(points))) as client:
         futures = {
-            client.submit(run_point, notebook, point, path, key=path.stem): path for path, point in points.items()
+            client.submit(run_apart, notebook, point, path, key=str(path)): path for path, point in points.items()
         }
         for future in as_completed(list(futures)):
-            error = future.exception()  # of the worker; those of the notebook are returned
-            yield futures[future], f"{type(error).__name__}: {error}" if error else future.result()
+            path = futures[future]
+            if future.status == "finished":
+                error = future.result()
+                if error is None and read_metrics(path) is None:
+                    error = f"it has finished, but {path} is not to be seen here: do all machines share this folder?"
+            else:  # the worker failed, or the scheduler was lost
+                error = f"the run was lost ({future.status}): {future.exception() or 'no answer from the scheduler'}"
+            yield path, error
 
 
 @contextlib.contextmanager
@@ -120,7 +141,7 @@ def connect(scheduler: str | None, jobs: int) -> Iterator:
     from distributed import Client, LocalCluster
 
     if scheduler is None:
-        # Threads are enough: each run has a kernel, and so a process, of its own.
+        # Threads are enough: each run has processes of its own.
         with (
             LocalCluster(n_workers=1, threads_per_worker=jobs, processes=False, dashboard_address=":0") as cluster,
             Client(cluster) as client,
@@ -145,16 +166,43 @@ def connect(scheduler: str | None, jobs: int) -> Iterator:
         yield client
 
 
+def run_apart(notebook: Path, point: Mapping[str, object], path: Path) -> str | None:
+    """Do ``run_point`` in a process of its own: papermill changes the working folder and the warnings of its process.
+
+    The process ends when this one does: its standard input is closed then.
+    """
+    given = json.dumps([str(notebook), dict(point), str(path)])
+    with subprocess.Popen(
+        [sys.executable, "-m", "helpers.sweep", given],
+        cwd=HELPERS.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        answer = process.stdout.read()
+    try:
+        return json.loads(answer.splitlines()[-1])["error"]
+    except (IndexError, ValueError, TypeError, KeyError):
+        return f"the process of the run ended with status {process.returncode}"
+
+
 def run_point(notebook: Path, point: Mapping[str, object], path: Path) -> str | None:
     """Run one point, and write its metrics to ``path``; return None, or why there are none."""
-    executed = path.with_suffix(".ipynb")
-    error = execute(notebook, point, executed)
-    records = read_records(executed, METRICS_TYPE)
+    with write_beside(path.with_suffix(".ipynb")) as executed:
+        error = execute(notebook, point, executed)
+        records = read_records(executed, METRICS_TYPE)
+        executed.touch()  # it may have failed before its first cell
     if error is None and not records:
         error = "the notebook recorded no metrics: it must call record_metrics"
+    taken = {"error", *point} & set(records[-1] if records else ())
+    if error is None and taken:
+        error = f"a metric has the name of a parameter, or is called error: {', '.join(sorted(taken))}"
     if error is None:
+        metrics = {name: float(value) for name, value in records[-1].items()}  # Jupyter sends nan as text
         with write_beside(path) as temporary:
-            temporary.write_text(json.dumps(records[-1]), encoding="utf-8")
+            temporary.write_text(json.dumps(metrics), encoding="utf-8")
     return error
 
 
@@ -183,7 +231,13 @@ def default_values(notebook: Path) -> dict[str, object]:
         raise SweepError(f"{notebook} cannot be read as a notebook ({type(error).__name__}: {error}).") from error
     if not found:
         raise SweepError(f'{notebook} has no parameters: give one cell the tag "parameters", and assign them there.')
-    return {name: ast.literal_eval(details["default"]) for name, details in found.items()}
+    try:
+        return {name: ast.literal_eval(details["default"]) for name, details in found.items()}
+    except (ValueError, SyntaxError) as error:
+        raise SweepError(
+            f"In the parameters cell of {notebook.name}, each value must be a plain number, text or truth value "
+            f"without a # in it ({error})."
+        ) from error
 
 
 def check_points(points: Sequence[Mapping[str, object]], defaults: Mapping[str, object]) -> list[dict[str, object]]:
@@ -213,7 +267,7 @@ def plain_value(name: str, value: object, default: object) -> object:
     Raises:
         SweepError: its type is not that of the default. Whole numbers serve as floats.
     """
-    if hasattr(value, "item"):  # a NumPy number
+    if isinstance(value, np.generic):
         value = value.item()
     kinds = (int, float) if isinstance(default, float) else (type(default),)
     if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
@@ -222,3 +276,16 @@ def plain_value(name: str, value: object, default: object) -> object:
             f"({type(value).__name__})."
         )
     return float(value) if isinstance(default, float) else value
+
+
+def end_with_the_parent() -> None:
+    """Wait until standard input is closed, which is when the parent has ended, and end this process."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_the_parent, daemon=True).start()
+    notebook, point, path = json.loads(sys.argv[1])
+    print(json.dumps({"error": run_point(Path(notebook), point, Path(path))}), flush=True)
+    os._exit(0)

@@ -80,7 +80,7 @@ def test_a_notebook_that_records_nothing_is_a_failure(tmp_path):
 
 def test_a_damaged_result_is_computed_again(notebook, tmp_path):
     run_sweep(notebook, [{}], tmp_path / "sweep")
-    (result,) = (tmp_path / "sweep").glob("*.json")
+    (result,) = (tmp_path / "sweep").glob("run_*.json")
     result.write_text("{")
     assert run_sweep(notebook, [{}], tmp_path / "sweep")["accuracy"].tolist() == pytest.approx([0.3])
 
@@ -98,11 +98,12 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     command = [sys.executable, "-c", SWEEP, str(notebook), str(tmp_path / "sweep")]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 120
-    while len(list((tmp_path / "sweep").glob("*.json"))) < 2 and time.monotonic() < deadline:
+    while len(list((tmp_path / "sweep").glob("run_*.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    finished, begun = len(list((tmp_path / "sweep").glob("*.json"))), len(runs(notebook))
+    time.sleep(2)  # a kernel needs a moment to see that its parent is gone
+    finished, begun = len(list((tmp_path / "sweep").glob("run_*.json"))), len(runs(notebook))
     assert 2 <= finished < 6
     table = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert len(runs(notebook)) == begun + 6 - finished
@@ -162,3 +163,35 @@ def test_bad_notebooks_are_refused(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), tmp_path / "bare.ipynb")
     with pytest.raises(SweepError, match='the tag "parameters"'):
         run_sweep(tmp_path / "bare.ipynb", [{}], tmp_path / "sweep")
+
+
+def test_numbers_that_are_none_come_back_as_numbers(tmp_path):
+    code = "from helpers.sweep import record_metrics\nrecord_metrics(loss=float('nan'), highest=float('inf'))"
+    table = run_sweep(write_notebook(tmp_path / "run.ipynb", code), [{}], tmp_path / "sweep")
+    assert np.isnan(table["loss"][0]) and table["highest"][0] == np.inf and table["error"][0] == ""
+
+
+@pytest.mark.parametrize("name", ["error", "EPOCHS"])
+def test_a_metric_with_the_name_of_another_column_is_a_failure(tmp_path, name):
+    code = f"from helpers.sweep import record_metrics\nrecord_metrics({name}=0.5)"
+    table = run_sweep(write_notebook(tmp_path / "run.ipynb", code), [{"EPOCHS": 2}], tmp_path / "sweep")
+    assert f"name of a parameter, or is called error: {name}" in table["error"][0] and table["EPOCHS"][0] == 2
+
+
+def test_runs_do_not_disturb_the_callers_folder_and_warnings(notebook, tmp_path):
+    import warnings
+
+    before = os.getcwd(), list(warnings.filters)
+    table = run_sweep(notebook, [{"EPOCHS": 1}, {"EPOCHS": 2}, {"LEARNING_RATE": 0.5}], tmp_path / "sweep")
+    assert (os.getcwd(), list(warnings.filters)) == before
+    assert table["EPOCHS"].tolist() == [1, 2, 3] and table["LEARNING_RATE"].tolist() == [0.1, 0.1, 0.5]
+    assert len(runs(notebook)) == 3  # each one in the notebook's folder
+
+
+def test_parameters_that_are_no_plain_values_are_refused(tmp_path):
+    path = write_notebook(tmp_path / "run.ipynb", RUN)
+    path.write_text(path.read_text().replace("EPOCHS = 3", "EPOCHS = 2 * 3"))
+    with pytest.raises(SweepError, match="must be a plain number"):
+        run_sweep(tmp_path / "run.ipynb", [{"EPOCHS": 2}], tmp_path / "sweep")
+    with pytest.raises(SweepError, match="braces"):
+        run_sweep(tmp_path / "run.ipynb", [{"EPOCHS": 2}], tmp_path / "{sweep}")
