@@ -219,6 +219,9 @@ WRONG = {
         (unpaired, "subtract seed by seed"),
         (spread_instead_of_error, "root of their number"),
         (one_sided, "either sign"),
+        (lambda a, b: bool(abs((b - a).mean()) > (b - a).std(ddof=1)), "root of their number"),
+        (lambda a, b: bool(abs((b - a).mean()) > 2 * (b - a).std() / np.sqrt(len(a))), "ddof=1"),
+        (lambda a, b: bool(len(set(np.sign(b - a))) == 1 and (a != b).any()), "takes it for real"),
         (lambda a, b: bool(abs(b.mean() - a.mean()) > 0.01), "Compare the mean difference"),
         (lambda a, b: abs(b.mean() - a.mean()), "True or False"),
     ],
@@ -228,6 +231,7 @@ WRONG = {
         (reports_validation, "the best of many had luck"),
         (lambda settings, score: max(settings, key=lambda s: score(s, "validation")), "two things"),
         (lambda settings, score: (settings[0], score(settings[0], "test")), "which setting is best there"),
+        (lambda settings, score: (settings[2], score(settings[2], "test")), "which setting is best there"),
     ],
     "8.6": [
         ((by_svm(C=1e-4), "mini"), "points are missing"),
