@@ -27,7 +27,7 @@ def check_rates(learning_rates) -> str:
         expect(
             not np.allclose(rates, np.linspace(low, high, count), rtol=1e-4),
             f"{case}gives {shown}: the same *difference* between neighbours, so only one of them is low. "
-            " What should be the same between neighbours?",
+            "What should be the same between neighbours?",
         )
         expect(
             np.isclose(rates[-1], high, rtol=1e-4),
