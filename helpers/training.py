@@ -53,6 +53,21 @@ class History(keras.callbacks.Callback):
         self._clock = now
 
 
+def restart(model: keras.Model, weights: list) -> None:
+    """Put a compiled model back to its start, so that it can be trained again without compiling again.
+
+    Args:
+        model: a compiled model.
+        weights: arrays as ``model.get_weights()`` returns them.
+
+    The optimizer forgets its steps and its moments; its learning rate stays.
+    """
+    model.set_weights(weights)
+    for variable in model.optimizer.variables:
+        if variable is not model.optimizer.learning_rate:
+            variable.assign(keras.ops.zeros_like(variable))
+
+
 def progress_bar() -> TqdmCallback:
     """Return a callback for ``fit`` that shows one line for the whole training; use it with ``verbose=0``."""
     bar = functools.partial(tqdm, file=sys.stdout, dynamic_ncols=False, ncols=100, mininterval=0.5)
