@@ -171,7 +171,8 @@ def bundle_command(options: argparse.Namespace) -> int:
 
     files = make_bundle(options.folder, PROFILES[options.profile], options.train_images)
     megabytes = sum(entry["bytes"] for entry in files.values()) / 1e6
-    print(f"Bundle: {options.folder}, {len(files)} files, {megabytes:.1f} MB. After copying it: check-bundle.")
+    print(f"Bundle: {options.folder}, {len(files)} files, {megabytes:.1f} MB")
+    print("Check each copy of it: python -m course check-bundle DIR")
     return 0
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from course.needs import PICTURES, Need, needs_of
 from helpers.bundle import SourceError, check_digest, check_size, read_manifest
 from helpers.profiles import PROFILES, Profile
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def inspect_bundle(folder: Path) -> tuple[list[str], list[str], dict[str, dict]]:
@@ -61,13 +65,31 @@ def shortage_of_pictures(path: Path, profile: Profile) -> str | None:
     """Return what is wrong with the pictures of a bundle, or None if they are enough for a profile."""
     import numpy as np
 
-    needed = (profile.train_size + profile.validation_size) // 10
     try:
         with np.load(path) as arrays:
-            rarest = int(np.bincount(arrays["y_train"].reshape(-1), minlength=10).min())
+            return shortage_of_labels(arrays["y_train"], arrays["y_test"], profile)
     except Exception as error:  # a damaged archive fails in many ways
         return f"{PICTURES} cannot be read ({error})"
-    return None if rarest >= needed else f"{needed:,} training pictures of each class ({PICTURES} has {rarest:,})"
+
+
+def shortage_of_labels(y_train: np.ndarray, y_test: np.ndarray, profile: Profile) -> str | None:
+    """Say which pictures of each class a profile needs that are not there, or return None if they are enough.
+
+    Args:
+        y_train, y_test: labels in [0, 9], ``(n,)`` or ``(n, 1)``.
+        profile: chooses the same number of each class.
+    """
+    needed = {"training": profile.train_size + profile.validation_size, "test": profile.test_size}
+    for (kind, size), labels in zip(needed.items(), (y_train, y_test), strict=True):
+        rarest = count_rarest(labels)
+        if rarest < size // 10:
+            return f"{size // 10:,} {kind} pictures of each class ({rarest:,} of the rarest are there)"
+    return None
+
+
+def count_rarest(labels: np.ndarray) -> int:
+    """Return how many pictures the rarest of the ten classes has."""
+    return min(int((labels == label).sum()) for label in range(10))
 
 
 def report_on_bundle(folder: Path) -> int:

@@ -1,7 +1,7 @@
 """Look over this machine: one page that says what works, what does not, and how to repair it.
 
-Anything may be missing or broken here, so nothing but the standard library is imported at the top, and TensorFlow only
-ever runs in a process of its own.
+Anything may be missing or broken here. So what is imported at the top needs the standard library only, and TensorFlow
+is imported in a process of its own.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class Facts:
 
     Attributes:
         gpu: whether TensorFlow sees a GPU.
+        writable: the variables whose cache folders can be written.
         reachable: the addresses that answer.
         packed: the files of the bundle that are right.
         bundle_refused: whether lessons refuse the bundle, because a file of it is not right.
@@ -84,6 +85,7 @@ class Facts:
     """
 
     gpu: bool = False
+    writable: set[str] = field(default_factory=set)
     reachable: set[str] = field(default_factory=set)
     packed: dict[str, dict] = field(default_factory=dict)
     bundle_refused: bool = False
@@ -254,31 +256,33 @@ def check_memory(facts: Facts) -> Iterator[Finding]:
 def check_caches(facts: Facts) -> Iterator[Finding]:
     """Look at the three cache folders: place, size, free space, rights, broken files."""
     keras_home = keras_folder("models").parent
-    yield from look_at_cache("the course", cache_root(), "COURSE_CACHE", broken_in_course)
-    yield from look_at_cache("Keras", keras_home, "KERAS_HOME", broken_in_keras)
-    yield from look_at_cache("TensorFlow Hub", cache_of_modules(), "TFHUB_CACHE_DIR", broken_in_hub)
+    for owner, folder, variable, broken in (
+        ("the course", cache_root(), "COURSE_CACHE", broken_in_course),
+        ("Keras", keras_home, "KERAS_HOME", broken_in_keras),
+        ("TensorFlow Hub", cache_of_modules(), "TFHUB_CACHE_DIR", broken_in_hub),
+    ):
+        yield look_at_cache(owner, folder, variable, facts)
+        for path, damage in broken(folder):
+            yield Finding(f"{path}: {damage}", f"delete {path} while no lesson runs; it is made or downloaded again")
 
 
-def look_at_cache(
-    owner: str, folder: Path, variable: str, broken: Callable[[Path], Iterator[tuple[Path, str]]]
-) -> Iterator[Finding]:
-    """Look at one cache folder; ``broken`` yields its broken files and what is wrong with each."""
+def look_at_cache(owner: str, folder: Path, variable: str, facts: Facts) -> Finding:
+    """Look at one cache folder, which may not exist: place, size, free space, rights."""
     existing = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     free = shutil.disk_usage(existing).free
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     text = f"{owner}: {folder}, {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB; {free / GIGABYTE:.1f} GB are free"
     reason = why_not_writable(existing)
     if reason:
-        elsewhere = f"set {variable} to a folder that you can write"
+        text += f". It cannot be written ({reason})"
         if variable == "KERAS_HOME":
-            text += ". Keras falls back to a temporary folder, and downloads again"
-        yield Finding(f"{text}. It cannot be written ({reason})", elsewhere, stops_all=variable == "COURSE_CACHE")
-    elif free < DISK_SPACE:
-        yield Finding(f"{text}: too little", f"make room, or set {variable} to a folder on another disk")
-    else:
-        yield Finding(text)
-    for path, damage in broken(folder):
-        yield Finding(f"{path}: {damage}", f"delete {path} while no lesson runs; it is made or downloaded again")
+            text += "; Keras itself falls back to a temporary folder, and downloads again"
+        fix = f"set {variable} to a folder that you can write"
+        return Finding(text, fix, stops_all=variable == "COURSE_CACHE")
+    facts.writable.add(variable)
+    if free < DISK_SPACE:
+        return Finding(f"{text}: too little", f"make room, or set {variable} to a folder on another disk")
+    return Finding(text)
 
 
 def why_not_writable(folder: Path) -> str | None:
@@ -416,12 +420,12 @@ def look_at_profile(profile: Profile, facts: Facts) -> Finding:
     unusable = [words for need, words in short if any(name in facts.packed for name in need.packed)]
     if unusable:
         fix = "make a bundle for this profile, or unset COURSE_BUNDLE"
-        return Finding(f"{profile.name}: cannot run, the bundle has not {', '.join(unusable)}", fix)
+        return Finding(f"{profile.name}: cannot run, the bundle does not have {', '.join(unusable)}", fix)
     elsewhere = [need for need, _ in short if not is_cached(need)]
-    nowhere = [need for need in elsewhere if not facts.reachable.intersection(need.addresses)]
+    nowhere = [need for need in elsewhere if not can_download(need, facts)]
     lacks = [need.packed[0] for need in nowhere if not need.optional]
     if lacks:
-        fix = "connect to the network, or set COURSE_BUNDLE to an offline bundle"
+        fix = "connect to the network, with caches that can be written, or set COURSE_BUNDLE to an offline bundle"
         return Finding(f"{profile.name}: cannot run, it lacks {', '.join(lacks)}", fix)
     text = f"{profile.name}: can run"
     if len(elsewhere) > len(nowhere):
@@ -440,3 +444,9 @@ def is_cached(need: Need) -> bool:
     folder = keras_folder(need.source.kind)
     files = [folder / name for name in (need.source.name, *need.source.also_known_as)]
     return any(is_whole(file, need.source) and not (file.suffix == ".h5" and damage_of_weights(file)) for file in files)
+
+
+def can_download(need: Need, facts: Facts) -> bool:
+    """Tell whether what a profile needs can be downloaded, and kept."""
+    variable = "KERAS_HOME" if need.source else "TFHUB_CACHE_DIR"
+    return variable in facts.writable and bool(facts.reachable.intersection(need.addresses))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course.check_bundle import damage_of_weights
+from course.check_bundle import count_rarest, damage_of_weights, shortage_of_labels
 from course.needs import PICTURES, Need, needs_of
 from helpers.bundle import MissingSourceError, SourceError, digest_of
 from helpers.cache import write_beside
@@ -83,7 +83,7 @@ def make_bundle(folder: Path, profile: Profile, train_images: int | None = None)
 
 def check_place(folder: Path) -> None:
     """Make sure that a bundle can be written to ``folder``."""
-    if folder.is_mount() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
+    if os.path.ismount(folder) or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
         raise SourceError(
             f"{folder} is not empty, or not a folder, or a whole disk. Name a folder that does not exist yet, "
             f"such as {folder.with_name('new-bundle')}."
@@ -136,19 +136,22 @@ def find_parts(profile: Profile, train_images: int | None) -> list[Part]:
 def find_pictures(profile: Profile, train_images: int | None) -> Part:
     """Return CIFAR-10, or a balanced part of its training pictures."""
     x_train, y_train, x_test, y_test = read_cifar10()
-    rarest = int(np.bincount(y_train, minlength=10).min())
-    needed = (train_images or profile.train_size + profile.validation_size) // 10
-    if rarest < needed:
+    if words := shortage_of_labels(y_train, y_test, profile):
         raise SourceError(
-            f"The CIFAR-10 at hand has {rarest:,} training pictures of a class, but {needed:,} of each class are "
-            f"needed. Ask for at most --train-images {10 * rarest}, or for another profile; or unset COURSE_BUNDLE, "
-            "so that the whole CIFAR-10 is taken from Keras' cache or the network."
+            f"The profile {profile.name} needs {words}. Choose another profile, or unset COURSE_BUNDLE: then the whole "
+            "CIFAR-10 is taken from Keras' cache or the network."
+        )
+    rarest = count_rarest(y_train)
+    if (train_images or 0) > 10 * rarest:
+        raise SourceError(
+            f"--train-images {train_images} is too much: the CIFAR-10 at hand has {rarest:,} training pictures of its "
+            f"rarest class, so at most {10 * rarest} can be chosen, the same number of each class."
         )
     balance = ""
     if train_images:
-        kept = np.sort(np.concatenate([np.flatnonzero(y_train == label)[:needed] for label in range(10)]))
+        kept = np.sort(np.concatenate([np.flatnonzero(y_train == label)[: train_images // 10] for label in range(10)]))
         x_train, y_train = x_train[kept], y_train[kept]
-        balance = f", the first {needed:,} of each class"
+        balance = f", the first {train_images // 10:,} of each class"
     note = (
         f"CIFAR-10, lossless, in the official order: {len(y_train):,} training pictures{balance}, and {len(y_test):,} "
         "test pictures; x_train, y_train, x_test, y_test, uint8, channels last"
@@ -186,7 +189,8 @@ def note_on(name: str, default: str) -> str:
     if not os.environ.get("COURSE_BUNDLE"):
         return default
     manifest = Path(os.environ["COURSE_BUNDLE"]) / "MANIFEST.json"
-    return json.loads(manifest.read_text(encoding="utf-8")).get("what", {}).get(name, default)
+    notes = json.loads(manifest.read_text(encoding="utf-8")).get("what")
+    return notes.get(name, default) if isinstance(notes, dict) else default
 
 
 def write_part(part: Part, bundle: Path) -> None:

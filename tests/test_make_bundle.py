@@ -32,8 +32,8 @@ LABELS = np.tile([*range(10), 0], 4)  # 8 of class 0, 4 of each other one
 
 @pytest.fixture(autouse=True)
 def small_profile(monkeypatch, tmp_path):
-    """The profile needs 20 training and 10 validation pictures; all caches are empty."""
-    monkeypatch.setitem(PROFILES, "cifar10-cpu", replace(CPU, train_size=20, validation_size=10))
+    """The profile needs 20 training, 10 validation and 40 test pictures; all caches are empty."""
+    monkeypatch.setitem(PROFILES, "cifar10-cpu", replace(CPU, train_size=20, validation_size=10, test_size=40))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "hub"))
 
@@ -197,11 +197,18 @@ def test_what_exists_is_never_overwritten(tmp_path, capsys, what):
 
 
 @pytest.mark.parametrize(
-    ("count", "words"), [(35, "a multiple of 10 from 30"), (20, "a multiple"), (50, "at most --train-images 40")]
+    ("count", "words"), [(35, "a multiple of 10 from 30"), (20, "a multiple"), (50, "at most 40 can be chosen")]
 )
 def test_a_number_of_pictures_that_does_not_fit(source, tmp_path, capsys, count, words):
     assert words in failure(capsys, tmp_path / "made", "--train-images", count)
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(("field", "words"), [("train_size", "5 training"), ("test_size", "6 test")])
+def test_a_source_with_too_few_pictures(source, tmp_path, capsys, monkeypatch, field, words):
+    profile = replace(PROFILES["cifar10-cpu"], **{field: 60 if field == "test_size" else 40})
+    monkeypatch.setitem(PROFILES, "cifar10-cpu", profile)
+    assert f"needs {words} pictures of each class" in failure(capsys, tmp_path / "made")
 
 
 def test_mini_needs_no_bundle(tmp_path, capsys):
