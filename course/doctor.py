@@ -22,7 +22,7 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -303,7 +303,7 @@ def broken_in_course(folder: Path) -> Iterator[tuple[Path, str]]:
             try:
                 with zipfile.ZipFile(path) as archive:
                     damage = archive.testzip()
-            except (OSError, zipfile.BadZipFile) as error:
+            except Exception as error:  # a damaged archive fails in many ways
                 damage = error
             if damage:
                 yield path, f"damaged ({damage})"
@@ -372,30 +372,29 @@ def check_network(facts: Facts) -> Iterator[Finding]:
         yield Finding(f"{address}: {reason}", f"let {host} through the firewall, or set COURSE_BUNDLE to a bundle")
 
 
-def ask_all(addresses: Iterable[str], seconds: float) -> dict[str, str]:
+def ask_all(addresses: Collection[str], seconds: float) -> dict[str, str]:
     """Ask addresses at the same time; return those that do not answer well in time, and why."""
     import requests
 
-    failures = dict.fromkeys(addresses, f"no answer in {seconds} seconds")
+    answers: dict[str, str | None] = {}
 
     def ask(address: str) -> None:
         try:
             status = requests.head(address, timeout=seconds, allow_redirects=True).status_code
         except requests.RequestException as error:
-            failures[address] = type(error).__name__
-            return
-        if status < 400 or status in (405, 501):  # some hosts answer GET only
-            del failures[address]
+            answers[address] = type(error).__name__
         else:
-            failures[address] = f"error {status}"
+            right = status < 400 or status in (405, 501)  # some hosts answer GET only
+            answers[address] = None if right else f"error {status}"
 
-    threads = [threading.Thread(target=ask, args=(address,), daemon=True) for address in list(failures)]
+    threads = [threading.Thread(target=ask, args=(address,), daemon=True) for address in addresses]
     for thread in threads:
         thread.start()
     end = time.monotonic() + seconds
     for thread in threads:  # the look-up of a name has no time limit of its own
         thread.join(max(0, end - time.monotonic()))
-    return dict(failures)
+    reasons = {address: answers.get(address, f"no answer in {seconds} seconds") for address in addresses}
+    return {address: reason for address, reason in reasons.items() if reason}
 
 
 def check_profiles(facts: Facts) -> Iterator[Finding]:

@@ -115,7 +115,7 @@ def find_parts(profile: Profile, train_images: int | None) -> list[Part]:
             elif need.packed[0] == PICTURES:
                 part = find_pictures(profile, train_images)
             else:
-                part = find_weights(need)
+                part = find_file(need)
         except (MissingSourceError, HubModuleError) as error:
             reasons = str(error).split("Tried:\n")[-1]
             if need.optional:
@@ -160,7 +160,7 @@ def find_pictures(profile: Profile, train_images: int | None) -> Part:
     return Part(PICTURES, note, arrays={name: array.astype(np.uint8) for name, array in arrays.items()})
 
 
-def find_weights(need: Need) -> Part:
+def find_file(need: Need) -> Part:
     """Return one file, checked as far as that is possible.
 
     Raises:

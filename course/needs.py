@@ -20,7 +20,7 @@ class Need:
         packed: files of a bundle, such as "models/x.h5"; any one of them serves.
         source: where the file comes from; None for a hub module.
         handles: of the hub module, the first that is to be had serves; empty for a file.
-        optional: whether the profile can do without it, all but one lesson.
+        optional: whether all lessons but one can do without it.
     """
 
     packed: tuple[str, ...]
