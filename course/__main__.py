@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from course.lessons import ROOT, UnknownLessonError, find_lessons, succeeded
+from helpers.bundle import SourceError
 from helpers.notebooks import make_folders_absolute
 from helpers.profiles import PROFILES
 
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         share_cores(options.jobs)
     try:
         return options.command(options)
-    except (UnknownLessonError, OSError) as error:
+    except (UnknownLessonError, SourceError, OSError) as error:
         print(f"python -m course: {error}", file=sys.stderr)
         return 2
 
@@ -56,6 +57,19 @@ def parser() -> argparse.ArgumentParser:
     atlas.add_argument("--twemoji", type=Path, required=True, help="the folder of npm's @discordapp/twemoji")
     atlas.add_argument("--fluent", type=Path, required=True, help="the folder of npm's fluentui-emoji")
     atlas.set_defaults(command=atlas_command)
+
+    bundle = commands.add_parser("bundle", help="make an offline bundle: data, weights and hub modules in one folder")
+    bundle.add_argument("folder", type=absolute, metavar="DIR", help="a folder that does not exist yet")
+    bundle.add_argument("--profile", choices=PROFILES, default="cifar10-cpu", help="default: cifar10-cpu")
+    bundle.add_argument("--train-images", type=positive, metavar="N", help="of CIFAR-10 (default: all at hand)")
+    bundle.set_defaults(command=bundle_command)
+
+    check_bundle = commands.add_parser("check-bundle", help="check each file of a bundle; say which profiles it serves")
+    check_bundle.add_argument("folder", type=absolute, metavar="DIR")
+    check_bundle.set_defaults(command=check_bundle_command)
+
+    doctor = commands.add_parser("doctor", help="look over this machine, and say what to repair")
+    doctor.set_defaults(command=doctor_command)
     return main_parser
 
 
@@ -149,6 +163,31 @@ def atlas_command(options: argparse.Namespace) -> int:
 
     build_atlas(options.noto, options.twemoji, options.fluent)
     return 0
+
+
+def bundle_command(options: argparse.Namespace) -> int:
+    """Make an offline bundle."""
+    from course.make_bundle import make_bundle
+
+    files = make_bundle(options.folder, PROFILES[options.profile], options.train_images)
+    megabytes = sum(entry["bytes"] for entry in files.values()) / 1e6
+    print(f"Bundle: {options.folder}, {len(files)} files, {megabytes:.1f} MB")
+    print("Check each copy of it: python -m course check-bundle DIR")
+    return 0
+
+
+def check_bundle_command(options: argparse.Namespace) -> int:
+    """Check a bundle; 0 only if each file is right."""
+    from course.check_bundle import report_on_bundle
+
+    return report_on_bundle(options.folder)
+
+
+def doctor_command(options: argparse.Namespace) -> int:
+    """Look over this machine; 0 only if the mini profile can run."""
+    from course.doctor import examine
+
+    return examine()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Pretrained networks behind one door: the embedded mini networks and those of ``keras.applications``.
 
-To add a network, add a ``Network`` to ``BACKBONES``.
+To add a network, add a ``Network`` to ``BACKBONES``, and its weights to ``helpers.weights``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import helpers.quiet  # noqa: F401
 from helpers import mini_networks
 from helpers.bundle import SourceError
 from helpers.profiles import Profile, find_profile
-from helpers.sources import Source, get_file
+from helpers.sources import get_file
+from helpers.weights import WEIGHTS, weights_source
 
 import keras
 
 EMBEDDED_WEIGHTS = Path(__file__).with_name("assets") / "networks"
-GOOGLE = "https://storage.googleapis.com/tensorflow/keras-applications"
-ALPHA_TEXT = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
 
 
 @dataclass(frozen=True)
@@ -31,79 +30,62 @@ class Network:
         build: a function with the arguments of those in ``keras.applications``: ``include_top``,
             ``weights`` (a file or None), ``input_tensor``, ``input_shape``, and ``alpha`` where it has one.
         preprocessing: the module of ``keras.applications`` whose ``preprocess_input`` it was trained with.
-        weights: address of the weights file, or its name where the course embeds it. ``{alpha}`` and
-            ``{alpha_text}`` stand for the width multiplier (0.25 and 2_5).
         block: a regular expression that matches the layers of a block, and the block's name.
         size: side of the pictures that the network was trained on, in pixels.
-        alphas: the width multipliers that have weights, the usual one first; empty where there is none.
-        weights_digest: "md5:…" of the weights file, where Keras names one.
+        embedded: the name of the weights file, where the course embeds it.
     """
 
     build: Callable[..., keras.Model]
     preprocessing: str
-    weights: str
     block: tuple[str, str]
     size: int = 224
-    alphas: tuple[float, ...] = ()
-    weights_digest: str | None = None
+    embedded: str | None = None
 
 
 BACKBONES = {
     "mini_mobilenet": Network(
         build=mini_networks.mini_mobilenet,
         preprocessing="mobilenet",
-        weights="mini_mobilenet.weights.h5",
         block=(r"conv_(?:dw|pw)_(\d+)", r"block_\1"),
         size=32,
+        embedded="mini_mobilenet.weights.h5",
     ),
     "mini_vgg": Network(
         build=mini_networks.mini_vgg,
         preprocessing="vgg16",
-        weights="mini_vgg.weights.h5",
         block=(r"(block\d+)_", r"\1"),
         size=32,
+        embedded="mini_vgg.weights.h5",
     ),
     "mobilenet": Network(
         build=keras.applications.MobileNet,
         preprocessing="mobilenet",
-        weights=f"{GOOGLE}/mobilenet/mobilenet_{{alpha_text}}_224_tf_no_top.h5",
         block=(r"conv_(?:pad|dw|pw)_(\d+)", r"block_\1"),
-        alphas=(1.0, 0.75, 0.5, 0.25),
     ),
     "mobilenet_v2": Network(
         build=keras.applications.MobileNetV2,
         preprocessing="mobilenet_v2",
-        weights=f"{GOOGLE}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{{alpha}}_224_no_top.h5",
         block=(r"(expanded_conv|block_\d+)_", r"\1"),
-        alphas=(1.0, 0.35, 0.5, 0.75, 1.3, 1.4),
     ),
     "vgg16": Network(
         build=keras.applications.VGG16,
         preprocessing="vgg16",
-        weights=f"{GOOGLE}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
         block=(r"(block\d+)_", r"\1"),
-        weights_digest="md5:6d6bbae143d832006294945121d1f1fc",
     ),
     "vgg19": Network(
         build=keras.applications.VGG19,
         preprocessing="vgg19",
-        weights=f"{GOOGLE}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
         block=(r"(block\d+)_", r"\1"),
-        weights_digest="md5:253f8cb515780f3b799900260a226db6",
     ),
     "resnet50": Network(
         build=keras.applications.ResNet50,
         preprocessing="resnet",
-        weights=f"{GOOGLE}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
         block=(r"(conv\d_block\d+)_", r"\1"),
-        weights_digest="md5:4d473c1dd8becc155b73f8504c6f6626",
     ),
     "efficientnet_b0": Network(
         build=keras.applications.EfficientNetB0,
         preprocessing="efficientnet",  # does nothing: the network rescales its input itself
-        weights="https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5",
         block=(r"(block\d+[a-z])_", r"\1"),
-        weights_digest="md5:50bc09e76180e00e4465e1a485ddc09d",
     ),
 }
 
@@ -199,11 +181,12 @@ def build_backbone(
     if name not in BACKBONES:
         raise ValueError(f"There is no network {name!r}. Choose one of: {', '.join(BACKBONES)}.")
     network = BACKBONES[name]
-    embedded = not network.weights.startswith("https:")
-    image_size = image_size or (network.size if embedded else profile.image_size)
-    arguments = {"alpha": float(alpha or profile.alphas.get(name, network.alphas[0]))} if network.alphas else {}
+    image_size = image_size or (network.size if network.embedded else profile.image_size)
+    alphas = () if network.embedded else WEIGHTS[name].alphas
+    arguments = {"alpha": float(alpha or profile.alphas.get(name, alphas[0]))} if alphas else {}
     if weights == "pretrained":
-        weights = EMBEDDED_WEIGHTS / network.weights if embedded else find_weights(network, **arguments)
+        embedded = network.embedded and EMBEDDED_WEIGHTS / network.embedded
+        weights = embedded or get_file(weights_source(name, **arguments))
 
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     preprocessing = Preprocessing(network.preprocessing, name="preprocessing")
@@ -220,19 +203,6 @@ def build_backbone(
     model = keras.Model(inputs, built.output, name=built.name)  # keras.applications makes a list of the input
     feature_size = model.output_shape[-1]
     return Backbone(name, model, preprocessing, image_size, feature_size, group_blocks(model, *network.block))
-
-
-def find_weights(network: Network, alpha: float | None = None) -> Path:
-    """Return the weights file, from the bundle, Keras' cache or the network.
-
-    Raises:
-        ValueError: nobody published weights for this width multiplier.
-        MissingSourceError: it is nowhere.
-    """
-    if alpha is not None and alpha not in network.alphas:
-        raise ValueError(f"There are no weights for alpha = {alpha}. Choose one of: {network.alphas}.")
-    url = network.weights.format(alpha=alpha, alpha_text=ALPHA_TEXT.get(alpha))
-    return get_file(Source("models", url.rsplit("/", 1)[-1], (url,), network.weights_digest))
 
 
 def group_blocks(model: keras.Model, pattern: str, name: str) -> dict[str, list[str]]:

@@ -56,8 +56,8 @@ def read_manifest(folder: Path) -> dict[str, dict]:
         return {file: {"bytes": int(entry["bytes"]), "sha256": entry["sha256"]} for file, entry in files.items()}
     except OSError as error:
         raise SourceError(
-            f"COURSE_BUNDLE is {folder}, but its MANIFEST.json cannot be read ({error.strerror}). "
-            "Name the folder that holds datasets/, models/, hub/ and MANIFEST.json, or unset COURSE_BUNDLE."
+            f"{folder} is no bundle: its MANIFEST.json cannot be read ({error.strerror}). Name the folder that holds "
+            "datasets/, models/, hub/ and MANIFEST.json, or unset COURSE_BUNDLE."
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(f"{manifest} is not a bundle's manifest ({error!r}). Copy the bundle again.") from None
@@ -75,11 +75,7 @@ def check_bundle(folder: Path, files: dict[str, dict]) -> None:
     if record.exists():
         return
     for file, entry in files.items():
-        if digest_of(folder / file) != entry["sha256"]:
-            raise SourceError(
-                f"The bundle file {folder / file} has the right size but not the sha256 that the manifest "
-                "names: it was changed or damaged. Copy it again from the source of the bundle."
-            )
+        check_digest(folder, file, entry)
     with write_beside(record) as temporary:
         temporary.write_text(f"every sha256 of {folder} was right\n", encoding="utf-8")
 
@@ -99,3 +95,12 @@ def check_size(folder: Path, file: str, entry: dict) -> tuple[int, int]:
             "it was cut while copying. Copy it again."
         )
     return status.st_size, status.st_mtime_ns
+
+
+def check_digest(folder: Path, file: str, entry: dict) -> None:
+    """Check that a file of the bundle, which has the right size, has the right content."""
+    if digest_of(folder / file) != entry["sha256"]:
+        raise SourceError(
+            f"The bundle file {folder / file} has the right size but not the sha256 that the manifest "
+            "names: it was changed or damaged. Copy it again from the source of the bundle."
+        )

@@ -25,10 +25,15 @@ def cache_folder(*parts: str) -> Path:
     Raises:
         CacheFolderError: nothing can be written there.
     """
+    return writable_folder(cache_root().joinpath(*parts), "COURSE_CACHE")
+
+
+def cache_root() -> Path:
+    """Return the course's cache folder; it may not exist."""
     import platformdirs
 
-    root = Path(os.environ.get("COURSE_CACHE") or platformdirs.user_cache_dir("finetuning-course"))
-    return writable_folder(root.expanduser().joinpath(*parts), "COURSE_CACHE")
+    root = os.environ.get("COURSE_CACHE") or platformdirs.user_cache_dir("finetuning-course")
+    return Path(root).expanduser()
 
 
 def writable_folder(folder: Path, variable: str) -> Path:

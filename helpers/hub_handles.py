@@ -84,6 +84,11 @@ def cache_of_modules() -> Path:
     return Path(os.environ.get("TFHUB_CACHE_DIR") or Path(tempfile.gettempdir()) / "tfhub_modules")
 
 
+def cached_folder(address: str) -> Path:
+    """Return where ``tensorflow_hub`` keeps a module: in a folder named after the address, without its query."""
+    return cache_of_modules() / hashlib.sha1(address.split("?")[0].encode()).hexdigest()
+
+
 def unpack(archive: Path) -> Path:
     """Unpack an archive into the cache, once, and return the module's folder.
 
@@ -110,8 +115,7 @@ def fetch_module(address: str) -> Path:
     Raises:
         HubModuleError: there is no network, or no module at this address.
     """
-    # tensorflow_hub names the folder after the handle, without its query.
-    cached = cache_of_modules() / hashlib.sha1(address.split("?")[0].encode()).hexdigest()
+    cached = cached_folder(address)
     if (cached / "saved_model.pb").exists():
         return cached
     if not answers(address):

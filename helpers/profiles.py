@@ -25,7 +25,8 @@ class Profile:
         head_epochs, head_learning_rate: training a head on frozen features, with Adam.
         scratch_epochs, scratch_learning_rate: training a network from random weights, with Adam.
         fine_tune_epochs: training pretrained weights on, at a tenth of ``head_learning_rate``.
-        hub_modules: handles of one TensorFlow Hub module; the first one that is to be had serves.
+        hub_modules: handles of one TensorFlow Hub module; the first one that is to be had serves. The first is its
+            name in a bundle.
         hub_image_size: side of the pictures that this module takes, in pixels.
         stand_ins: the embedded network that takes the place of a large one, by the large one's name.
     """
@@ -109,6 +110,7 @@ PROFILES = {
             scratch_learning_rate=1e-3,
             fine_tune_epochs=6,
             hub_modules=(
+                "mobilenet_v2_100_224_feature_vector",
                 "https://www.kaggle.com/models/google/mobilenet-v2/TensorFlow2/100-224-feature-vector/2",
                 "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5",
                 "mobilenet_v2_035_224_feature_vector",

@@ -9,11 +9,12 @@ import numpy as np
 
 import helpers.quiet  # noqa: F401
 from helpers import emoji10
-from helpers.backbones import BACKBONES, EMBEDDED_WEIGHTS, Preprocessing, build_backbone, find_weights
+from helpers.backbones import BACKBONES, EMBEDDED_WEIGHTS, Preprocessing, build_backbone
 from helpers.bundle import MissingSourceError
 from helpers.datasets import load_data
 from helpers.profiles import PROFILES, Profile
 from helpers.sources import SOURCES, get_file
+from helpers.weights import weights_source
 
 import keras
 
@@ -106,11 +107,10 @@ def load_source_top(size: int, seed: int) -> PretrainedTop:
 def load_imagenet_top(profile: Profile, size: int, seed: int) -> PretrainedTop:
     """Load the profile's network with its 1,000 ImageNet classes, and validation pictures of CIFAR-10."""
     network = BACKBONES[profile.backbone]
-    with_top = replace(network, weights=network.weights.replace("_no_top", ""), weights_digest=None)
-    arguments = {"alpha": profile.alphas[profile.backbone]} if network.alphas else {}
+    arguments = {"alpha": profile.alphas[profile.backbone]} if profile.backbone in profile.alphas else {}
     inputs = keras.Input((profile.image_size, profile.image_size, 3), name="pixels")
     built = network.build(
-        weights=str(find_weights(with_top, **arguments)),
+        weights=str(get_file(weights_source(profile.backbone, **arguments, top=True))),
         input_tensor=Preprocessing(network.preprocessing, name="preprocessing")(inputs),
         input_shape=inputs.shape[1:],
         **arguments,
