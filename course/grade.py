@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from course.cage import STOP, is_seen, protection, run_caged
+from course.cage import STOP, Attempt, is_seen, protection, run_caged
 from course.report import TEMPLATES
-from course.submissions import Submission, Unread, find_submissions
+from course.submissions import Step, Submission, Unread, find_submissions
 from helpers.cache import write_beside
 
 if TYPE_CHECKING:
@@ -144,43 +144,47 @@ def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Grad
         CageError: this machine cannot keep submissions apart, and ``unprotected`` is False.
     """
     kept_apart = protection(unprotected)
-    steps, begun = submission.steps, time.monotonic()
+    begun, steps = time.monotonic(), submission.steps
     deadline = begun + 60 * limits.minutes
-    found: dict[str, tuple[str, str]] = {}
-    cells, skip, peak = {}, set(), 0
+    tasks, cells, skip, peak = {}, {}, set(), 0
     while True:
         job = {"exercise": submission.exercise[:2], "steps": steps, "skip": sorted(skip)}
         attempt = run_caged(job, limits.memory, limits.step_seconds, deadline)
+        skip |= take_in(attempt, steps, limits, tasks, cells)
         peak = max(peak, attempt.peak)
-        for said in attempt.said:
-            step = steps[said["ends"]]
-            if step["check"]:
-                found[step["task"]] = said["status"], said["message"]
-                skip.add(said["ends"])
-            elif said["message"]:
-                cells[step["name"]] = said["message"]
-        if attempt.reason and attempt.unfinished is not None:
-            step = steps[attempt.unfinished]
-            message = stopped(attempt.reason, limits)
-            skip.add(attempt.unfinished)
-            if step["task"]:
-                found[step["task"]] = attempt.reason, message
-                skip |= {place for place, other in enumerate(steps) if other["check"] and other["task"] == step["task"]}
-            else:
-                cells[step["name"]] = message
-        if not attempt.reason or attempt.unfinished is None or time.monotonic() > deadline:
+        if attempt.unfinished is None or time.monotonic() > deadline:
             break
     status = attempt.reason or "crashed"
-    rest = f"It was not reached. {stopped(status, limits)}"
-    tasks = {step["task"]: found.get(step["task"], (status, rest)) for step in steps if step["check"]}
+    rest = status, f"It was not reached. {stopped(status, limits)}"
     return Graded(
         *submission[:3],
-        tasks=tasks,
+        tasks={step["task"]: tasks.get(step["task"], rest) for step in steps if step["check"]},
         cells=sorted(cells.items()),
         seconds=time.monotonic() - begun,
         peak=peak / 2**30,
         protection=kept_apart,
     )
+
+
+def take_in(attempt: Attempt, steps: list[Step], limits: Limits, tasks: dict, cells: dict) -> set[int]:
+    """Add what an attempt has shown to ``tasks`` and ``cells``; return the places that the next one leaves out."""
+    done = set()
+    for said in attempt.said:
+        step = steps[said["ends"]]
+        if step["check"]:
+            tasks[step["task"]] = said["status"], said["message"]
+            done.add(said["ends"])
+        elif said["message"] and not step["task"]:  # else the message of the check says it
+            cells[step["name"]] = said["message"]
+    if attempt.unfinished is not None:
+        step, message = steps[attempt.unfinished], stopped(attempt.reason, limits)
+        done.add(attempt.unfinished)
+        if step["task"]:
+            tasks[step["task"]] = attempt.reason, message
+            done |= {place for place, other in enumerate(steps) if other["check"] and other["task"] == step["task"]}
+        else:
+            cells[step["name"]] = message
+    return done
 
 
 def stopped(reason: str, limits: Limits) -> str:
@@ -198,9 +202,7 @@ def describe(result: Graded) -> str:
     solved = sum(status == "solved" for status, _ in result.tasks.values())
     others = [f"{number} {status}" for number, (status, _) in result.tasks.items() if status not in MARKS]
     figures = f"{result.seconds:.0f} s, {result.peak:.1f} GB"
-    return f"{result.file}: {solved} of {len(result.tasks)} solved ({figures})" + "".join(
-        f", {text}" for text in others
-    )
+    return ", ".join([f"{result.file}: {solved} of {len(result.tasks)} solved ({figures})", *others])
 
 
 def make_table(graded: Sequence[Graded], unread: Sequence[Unread]) -> pd.DataFrame:
@@ -231,10 +233,10 @@ def write_results(
 
     output.mkdir(parents=True, exist_ok=True)
     with write_beside(output / "grades.csv") as temporary:
-        table.to_csv(temporary)
+        table.to_csv(temporary, errors="replace")  # a name or a message may hold what is no letter
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
     page = environment.get_template("grades.html.j2").render(
         table=table, graded=graded, unread=unread, protection=kept_apart, marks=MARKS
     )
     with write_beside(output / "grades.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="replace")

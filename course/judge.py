@@ -110,7 +110,7 @@ def run_steps(exercise: str, steps: list[dict], skip: set[int], say: Callable) -
 def make_shell() -> tuple[Callable[[str], str], dict]:
     """Return a function that runs a cell as Jupyter does, magics included, and the dict of the cell's variables.
 
-    The function returns the last line of the cell's error, or nothing.
+    The function returns the cell's error in one line, or nothing.
     """
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
@@ -126,13 +126,13 @@ def make_shell() -> tuple[Callable[[str], str], dict]:
     def run_cell(source: str) -> str:
         result = shell.run_cell(source)
         error = result.error_before_exec or result.error_in_exec
-        return "" if error is None else last_line(error)
+        return "" if error is None else in_one_line(error)
 
     return run_cell, shell.user_ns
 
 
-def last_line(error: BaseException) -> str:
-    """Return what stands in the last line of an error's message."""
+def in_one_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
 
 
@@ -148,7 +148,7 @@ def run_check(step: Mapping, variables: dict, tasks: Mapping, errors: Mapping, j
         exec(step["source"], {**variables, "check": keep})
         status, message = judge(tasks[number], number, answer)
     except BaseException as error:  # student code may raise SystemExit, too
-        status, message = "crashed", last_line(error)
+        status, message = "crashed", in_one_line(error)
     if status == "crashed" and "MemoryError" in message:
         status = "memory limit"
     stopped = errors.get(step["cell"])

@@ -76,7 +76,7 @@ def make_grid(values):
         parts.append(np.ones(2 * 10**7))
 """
 LOOP = "def learning_rates(low, high, count):\n    while True:\n        try: pass\n        except BaseException: pass"
-FAILS = "def tune(settings, score):\n    1 / 0"
+FAILS = "def tune(settings, score):\n    raise ValueError('\\ud800 is no letter')"
 LEAVES = "import os\ndef choose(table):\n    os._exit(0)"
 
 
@@ -146,6 +146,7 @@ def test_the_table_is_right_for_each_kind(tmp_path, monkeypatch):
     }
     page = (tmp_path / "grades" / "grades.html").read_text(encoding="utf-8")
     assert "seen [] [] no network" in page and "numpy.allclose" in page
+    assert "is no letter" in page
     assert "ben/notes.txt: It is not a notebook." in page and "Is the file complete?" in page
     assert (tmp_path / "grades" / "grades.csv").read_text(encoding="utf-8").startswith("student,solved,8.1,")
     assert not still_running(mark)
