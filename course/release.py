@@ -15,11 +15,10 @@ from course.lessons import ROOT
 from helpers.cache import write_beside
 
 # What students get. What is not listed stays here: solutions/ and tests/ hold answers, docs/ is for instructors.
-FOLDERS = ("notebooks", "exercises", "helpers", "course", "benchmarks")
-FILES = (
-    *("README.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff"),
-    *("Makefile", "pyproject.toml", "constraints.txt", "environment.yml", "conftest.py"),
-)
+WANTED = ("notebooks", "exercises", "helpers", "course", "benchmarks", "conftest.py")
+WANTED += ("README.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff")
+WANTED += ("Makefile", "pyproject.toml", "constraints.txt", "environment.yml")
+ADVICE = "A release holds only what git tracks: clone the course with git, and run this command there."
 
 
 class ReleaseError(OSError):
@@ -45,8 +44,7 @@ def write_release(folder: Path, root: Path = ROOT) -> Release:
     Raises:
         ReleaseError: ``root`` is no git clone, or git is missing.
     """
-    wanted = [*FOLDERS, *FILES]
-    files = committed_files(root, wanted)
+    files = committed_files(root)
     version = tomllib.loads(files["pyproject.toml"][1].decode())["project"]["version"]
     name = f"finetuning-course-{version}"
     data = packed(files, name)
@@ -54,12 +52,12 @@ def write_release(folder: Path, root: Path = ROOT) -> Release:
     path = folder / f"{name}.zip"
     with write_beside(path) as temporary:
         temporary.write_bytes(data)
-    changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", *wanted).decode().splitlines()
+    changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", *WANTED).decode().splitlines()
     return Release(path, hashlib.sha256(data).hexdigest(), len(files), [line[3:] for line in changed])
 
 
-def committed_files(root: Path, wanted: list[str]) -> dict[str, tuple[bool, bytes]]:
-    """Return the files of the last commit under ``wanted``: path -> (may be run, bytes), sorted by path.
+def committed_files(root: Path) -> dict[str, tuple[bool, bytes]]:
+    """Return the files of the last commit that students get: path -> (may be run, bytes), sorted by path.
 
     Raises:
         ReleaseError: ``root`` is no git clone, or git is missing.
@@ -67,16 +65,11 @@ def committed_files(root: Path, wanted: list[str]) -> dict[str, tuple[bool, byte
     top = Path(git(root, "rev-parse", "--show-toplevel").decode().strip())
     if not top.samefile(root):
         raise ReleaseError(f"{root} is not a git clone of the course, but a folder inside {top}. {ADVICE}")
-    listed = git(root, "ls-tree", "--name-only", "HEAD").decode().splitlines()
     # On Windows git may write other line ends, with which set_up.sh does not run: not here.
-    present = [name for name in wanted if name in listed]
-    archive = git(root, "-c", "core.autocrlf=false", "archive", "--format=tar", "HEAD", *present)
+    archive = git(root, "-c", "core.autocrlf=false", "archive", "--format=tar", "HEAD", *WANTED)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         members = sorted((member for member in tar if member.isfile()), key=lambda member: member.name)
         return {member.name: (bool(member.mode & 0o100), tar.extractfile(member).read()) for member in members}
-
-
-ADVICE = "A release holds only what git tracks: clone the course with git, and run this command there."
 
 
 def git(root: Path, *arguments: str) -> bytes:

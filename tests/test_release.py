@@ -55,13 +55,13 @@ def answers():
                 yield cell.source
             for marked in MARKED.finditer(cell.source):
                 lines = [line.strip() for line in marked[0].splitlines()[1:-1]]
-                if len(lines) > 4:  # a lesson may well show a few of the same lines
+                if len(lines) > 2:
                     yield "\n".join(lines)
 
 
-def test_no_answer_stands_in_any_file(unpacked):
+def test_no_answer_stands_in_any_file_but_what_a_lesson_teaches(unpacked):
     texts = []
-    for path in unpacked.rglob("*"):
+    for path in set(unpacked.rglob("*")) - set(unpacked.glob("notebooks/*")):
         if path.suffix == ".ipynb":
             texts += [cell.source for cell in nbformat.read(path, as_version=4).cells]
         elif path.suffix in {".py", ".md", ".txt", ".sh"}:
