@@ -129,6 +129,7 @@ def surroundings(home: str) -> dict[str, str]:
         "COURSE_PROFILE": os.environ.get("COURSE_PROFILE", "mini"),
         "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONPATH": str(ROOT),
+        "PYTHONSAFEPATH": "1",  # no modules from its own folder, which it may change
         "PYTHONDONTWRITEBYTECODE": "1",
         "MPLBACKEND": "agg",
     }
