@@ -160,7 +160,9 @@ def run_caged(job: dict, memory: float, step_seconds: float, deadline: float) ->
                 message = heard.get(timeout=INTERVAL)
                 since = time.monotonic()
                 if message is None:
-                    finished = unfinished is None and process.wait() == 0
+                    with contextlib.suppress(subprocess.TimeoutExpired):  # it may have closed its output, and go on
+                        process.wait(timeout=5)
+                    finished = unfinished is None and process.returncode == 0
                     return Attempt(said, unfinished, "" if finished else "crashed", peak)
                 unfinished = message.get("begins")
                 said += [message] if "ends" in message else []
