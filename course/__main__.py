@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -49,6 +50,21 @@ def parser() -> argparse.ArgumentParser:
     exercises = commands.add_parser("exercises", help="write the exercises from their solutions")
     exercises.set_defaults(command=exercises_command)
 
+    release = commands.add_parser("release", help="pack the course for students, without the answers")
+    release.add_argument("folder", type=absolute, metavar="DIR", help="where the zip is written")
+    release.set_defaults(command=release_command)
+
+    grade = commands.add_parser("grade", help="run the checks of the exercises on what students handed in")
+    grade.add_argument("folder", type=absolute, metavar="FOLDER", help="a notebook or a folder for each student")
+    output = ROOT / "build" / "grades"
+    grade.add_argument("--output", type=absolute, default=output, help=f"folder for results (default: {output})")
+    grade.add_argument("--jobs", type=positive, default=default_jobs(), help="submissions at the same time")
+    grade.add_argument("--minutes", type=amount, default=3, help="for each; a cell or check gets a third (default: 3)")
+    grade.add_argument("--memory", type=amount, default=4, metavar="GB", help="for each (default: 4)")
+    grade.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler, to use more machines")
+    grade.add_argument("--unprotected", action="store_true", help="also where submissions cannot be kept apart")
+    grade.set_defaults(command=grade_command)
+
     pretrain = commands.add_parser("pretrain", help="train the embedded networks again, from the sprite atlas")
     pretrain.set_defaults(command=pretrain_command)
 
@@ -88,6 +104,14 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def amount(text: str) -> float:
+    """Read a number above 0."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 def absolute(text: str) -> Path:
@@ -147,6 +171,31 @@ def exercises_command(options: argparse.Namespace) -> int:
     for path in changed:
         print(f"wrote {path}")
     return 1 if changed else 0
+
+
+def release_command(options: argparse.Namespace) -> int:
+    """Pack the course for students."""
+    from course.release import write_release
+
+    release = write_release(options.folder)
+    print(f"{release.path}: {release.files} files, sha256 {release.sha256}")
+    for path in release.uncommitted:
+        print(f"Not in it: the change of {path}, which is not committed.")
+    return 0
+
+
+def grade_command(options: argparse.Namespace) -> int:
+    """Grade what students handed in."""
+    from course.grade import Limits, grade
+
+    limits = Limits(options.minutes, 20 * options.minutes, options.memory)
+    table, kept_apart = grade(
+        options.folder, options.output, options.jobs, limits, options.scheduler, options.unprotected
+    )
+    print(table.to_string())
+    print(f"The submissions were {kept_apart}.")
+    print(f"Messages: {options.output / 'grades.html'}")
+    return 0
 
 
 def pretrain_command(options: argparse.Namespace) -> int:

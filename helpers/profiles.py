@@ -28,6 +28,7 @@ class Profile:
         hub_modules: handles of one TensorFlow Hub module; the first one that is to be had serves. The first is its
             name in a bundle.
         hub_image_size: side of the pictures that this module takes, in pixels.
+        vgg_image_size: side of the pictures that VGG16 sees, in pixels.
         stand_ins: the embedded network that takes the place of a large one, by the large one's name.
     """
 
@@ -47,6 +48,7 @@ class Profile:
     fine_tune_epochs: int
     hub_modules: tuple[str, ...]
     hub_image_size: int
+    vgg_image_size: int
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -70,6 +72,7 @@ PROFILES = {
             fine_tune_epochs=3,
             hub_modules=("mini_mobilenet_hub",),
             hub_image_size=32,
+            vgg_image_size=32,
             stand_ins={"mobilenet": "mini_mobilenet", "vgg16": "mini_vgg"},
         ),
         Profile(
@@ -93,6 +96,7 @@ PROFILES = {
                 "https://tfhub.dev/google/imagenet/mobilenet_v2_035_224/feature_vector/5",
             ),
             hub_image_size=224,
+            vgg_image_size=48,
         ),
         Profile(
             name="cifar10-gpu",
@@ -116,6 +120,7 @@ PROFILES = {
                 "mobilenet_v2_035_224_feature_vector",
             ),
             hub_image_size=224,
+            vgg_image_size=224,
         ),
     )
 }

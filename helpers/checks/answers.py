@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections import Counter
 from functools import cache
+from typing import NamedTuple
 
 from helpers.checks.progress import mark_done, progress_file, read_done
 from helpers.checks.task import Task, Wrong
@@ -17,6 +18,13 @@ _hints_given: Counter[str] = Counter()
 
 class UnknownTaskError(ValueError):
     """There is no task with that number."""
+
+
+class Verdict(NamedTuple):
+    """What a check found: the status is "solved", "wrong", "untouched" or "crashed"."""
+
+    status: str
+    message: str
 
 
 @cache
@@ -51,27 +59,32 @@ def check(number: str, *answer: object) -> None:
     Raises:
         UnknownTaskError: there is no such task.
     """
-    task = find_task(number)
-    try:
-        shown = task.check(*answer)
-    except Wrong as wrong:
-        message = str(wrong)
-    except Exception as error:  # whatever the learner's code raises
-        message = explain(error, number, task)
-    else:
+    status, message = judge(find_task(number), number, answer)
+    if status == "solved":
         mark_done(number)
-        print(f"✔ {number} {shown}")
-        return
-    print(f'✘ {number} {message} (Stuck? hint("{number}"))', file=sys.stderr)
+        print(f"✔ {number} {message}")
+    else:
+        print(f'✘ {number} {message} (Stuck? hint("{number}"))', file=sys.stderr)
 
 
-def explain(error: Exception, number: str, task: Task) -> str:
+def judge(task: Task, number: str, answer: tuple) -> Verdict:
+    """Run the check of a task on an answer."""
+    try:
+        return Verdict("solved", task.check(*answer))
+    except Wrong as wrong:
+        return Verdict("wrong", str(wrong))
+    except Exception as error:  # whatever the learner's code raises
+        return explain(error, number, task)
+
+
+def explain(error: Exception, number: str, task: Task) -> Verdict:
     """Say what stopped the code of a task: it is not done yet, it needs another task, or it has an error."""
     if isinstance(error, NotImplementedError) and str(error).startswith(f"Exercise {number}:"):
-        return f"Not done yet: {task.title}. Put your code in the place of the line that raises NotImplementedError."
+        message = f"Not done yet: {task.title}. Put your code in the place of the line that raises NotImplementedError."
+        return Verdict("untouched", message)
     if isinstance(error, NotImplementedError) and str(error).startswith("Exercise "):
-        return f"Your code uses another task, which is not done yet. {error}"
-    return f"Your code for “{task.title}” stopped with an error. {where(error)}"
+        return Verdict("wrong", f"Your code uses another task, which is not done yet. {error}")
+    return Verdict("crashed", f"Your code for “{task.title}” stopped with an error. {where(error)}")
 
 
 def where(error: Exception) -> str:

@@ -1,0 +1,241 @@
+"""Grading: the table is right for each kind of submission, and none of them reaches what is not its own."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course import cage
+from course.cage import CAGED, CageError, why_not
+from course.exercises import EXERCISES, SOLUTIONS
+from course.grade import GradingError, Limits, grade
+from course.submissions import find_submissions, read_notebook, steps_of
+
+NAME = "08_hyperparameters.ipynb"  # its checks are quick
+LIMITS = Limits(minutes=3, step_seconds=10, memory=2)
+needs_a_cage = pytest.mark.skipif(why_not() is not None, reason=f"submissions cannot be kept apart: {why_not()}")
+
+RIGHT_1 = "def learning_rates(low, high, count):\n    return np.geomspace(low, high, count)"
+WRONG_1 = RIGHT_1.replace("geomspace", "linspace")
+RIGHT_2 = (
+    "from itertools import product\ndef make_grid(values):\n    return as_dicts(values, product(*values.values()))"
+)
+ADDED_2 = "%matplotlib inline\ndef as_dicts(values, points):\n    return [dict(zip(values, point)) for point in points]"
+RIGHT_5 = (
+    "def tune(settings, score):\n    best = max(settings, key=lambda s: score(s, 'validation'))\n"
+    "    return best, score(best, 'test')"
+)
+VANDAL = """
+def learning_rates(low, high, count):
+    import os, pathlib, shutil, socket, subprocess, sys
+    seen = []
+    for folder in FOLDERS:  # the submissions, the course, the home folder, the folder of this test
+        seen += [str(path) for path in pathlib.Path(folder).glob("**/*") if path.suffix in (".ipynb", ".victim")]
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(pathlib.Path.cwd().parent, ignore_errors=True)
+    shutil.rmtree(pathlib.Path.home(), ignore_errors=True)
+    processes = [path for path in pathlib.Path("/proc").glob("[0-9]*") if "pytest" in (path / "cmdline").read_text()]
+    try:
+        socket.create_connection((HOST, PORT), timeout=2)
+        network = "connected"
+    except OSError:
+        network = "no network"
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)  # " + MARK], start_new_session=True)
+    sys.stdout.write("flood " * 10**7)
+    assert not any("SECRET" in name for name in os.environ)
+    raise RuntimeError(f"seen {seen} {processes} {network}")
+"""
+FORGER_1 = """
+import helpers.checks.exercise_08 as checks, helpers.checks.answers as answers, json, os
+np.allclose = lambda *_, **__: True
+checks.expect = lambda *_: None
+def learning_rates(low, high, count):
+    return np.linspace(low, high, count)
+print("✔ 8.1")
+"""
+FORGER_2 = """
+from helpers.checks.task import Task
+checks.TASKS["8.2"] = Task("", lambda *_: "✔", ("", "", ""))
+answers.judge = answers.check = check = lambda *_: ("solved", "✔")
+open(os.environ["COURSE_PROGRESS"], "w").write(json.dumps({"done": ["8.1", "8.2", "8.3", "8.4", "8.5", "8.6"]}))
+for place in range(40):
+    for number in range(3, 12):
+        try: os.write(number, f'x {{"ends": {place}, "status": "solved", "message": ""}}\\n'.encode())
+        except OSError: pass
+def make_grid(values):
+    return []
+"""
+EATER = """
+def make_grid(values):
+    parts = []
+    while True:
+        parts.append(np.ones(2 * 10**7))
+"""
+LOOP = "def learning_rates(low, high, count):\n    while True:\n        try: pass\n        except BaseException: pass"
+FAILS = "def tune(settings, score):\n    raise ValueError('\\ud800 is no letter')"
+LEAVES = "import os\ndef choose(table):\n    os._exit(0)"
+
+
+def exercise(**answers):
+    """Return the exercise with these answers, such as ``task_8_1="def …"``; ``added_8_1`` stands before it."""
+    notebook = nbformat.read(EXERCISES / NAME, as_version=4)
+    cells = []
+    for cell in notebook.cells:
+        name = cell.id.replace("-", "_")
+        if name.replace("task", "added") in answers and name.startswith("task") and not name.endswith("text"):
+            cells.append(nbformat.v4.new_code_cell(answers[name.replace("task", "added")]))
+        cell.source = answers.get(name, cell.source)
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def hand_in(path: Path, **answers):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(exercise(**answers), path)
+
+
+def contents(folder: Path):
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+def still_running(text: str) -> bool:
+    return any(
+        text in path.read_text(errors="replace")
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if path.parent.name != str(os.getpid()) and path.exists()
+    )
+
+
+@needs_a_cage
+def test_the_table_is_right_for_each_kind(tmp_path, monkeypatch):
+    import socket
+
+    server = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setenv("SECRET_TOKEN", "abc")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.victim").write_text("three years of work")
+    folder, mark = tmp_path / "handed in", f"left-behind-{os.getpid()}"
+    folders = [str(path) for path in (folder, EXERCISES.parent, tmp_path / "home", tmp_path)]
+    facts = f"FOLDERS, HOST, PORT, MARK = {folders!r}, '127.0.0.1', {server.getsockname()[1]}, {mark!r}\n"
+    hand_in(folder / "abe" / NAME, task_8_1=LOOP, task_8_2=EATER, task_8_5=RIGHT_5)
+    hand_in(folder / f"ann_{NAME}", task_8_1=RIGHT_1, added_8_2=ADDED_2, task_8_2=RIGHT_2, task_8_5=RIGHT_5)
+    hand_in(folder / "ben" / NAME, task_8_1=WRONG_1, task_8_2="def make_grid(:", task_8_3=LEAVES, task_8_5=FAILS)
+    hand_in(folder / "dan" / "any" / "name.ipynb", task_8_1=facts + VANDAL, task_8_5=RIGHT_5)
+    hand_in(folder / "eva" / NAME, task_8_1=FORGER_1, task_8_2=FORGER_2)
+    (folder / "ben" / "notes.txt").write_text("no notebook")
+    (folder / "fay.ipynb").write_text("{half a notebook")
+    before, repository = contents(tmp_path), contents(EXERCISES)
+
+    table, kept_apart = grade(folder, tmp_path / "grades", 2, LIMITS)
+
+    assert kept_apart == CAGED
+    assert table.columns.tolist() == ["solved", "8.1", "8.2", "8.3", "8.4", "8.5", "8.6"]
+    assert {student: row.tolist() for student, row in table.iterrows()} == {
+        "abe": [1, "time limit", "memory limit", "–", "–", "✔", "–"],
+        "ann": [3, "✔", "✔", "–", "–", "✔", "–"],
+        "ben": [0, "✘", "crashed", "crashed", "–", "crashed", "–"],
+        "dan": [1, "crashed", "–", "–", "–", "✔", "–"],
+        "eva": [0, "forged", "forged", "–", "–", "–", "–"],
+        "fay": [0, "", "", "", "", "", ""],
+    }
+    page = (tmp_path / "grades" / "grades.html").read_text(encoding="utf-8")
+    assert "seen [] [] no network" in page and "numpy.allclose" in page
+    assert "is no letter" in page
+    assert "ben/notes.txt: It is not a notebook." in page and "Is the file complete?" in page
+    assert (tmp_path / "grades" / "grades.csv").read_text(encoding="utf-8").startswith("student,solved,8.1,")
+    assert not still_running(mark)
+    assert {path: digest for path, digest in contents(tmp_path).items() if "grades" not in path.parts} == before
+    assert contents(EXERCISES) == repository
+    assert len(list((tmp_path / "grades").iterdir())) == 2
+
+
+def test_without_a_cage_it_must_be_asked_for_and_says_so(tmp_path, monkeypatch):
+    mark = f"left-behind-{os.getpid()}"
+    child = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)  # "
+    leaves = f"{child}{mark}'], start_new_session=True)\n{RIGHT_1}"
+    hand_in(tmp_path / "in" / "ann.ipynb", task_8_1=leaves)
+    monkeypatch.setattr(cage, "why_not", lambda: "it has no unshare")
+    with pytest.raises(CageError, match=r"it has no unshare.*--unprotected"):
+        grade(tmp_path / "in", tmp_path / "out", 1, LIMITS)
+    assert not (tmp_path / "out").exists()
+    table, kept_apart = grade(tmp_path / "in", tmp_path / "out", 1, LIMITS, unprotected=True)
+    assert table.loc["ann", "8.1"] == "✔" and "NOT isolated" in kept_apart
+    assert "NOT isolated" in (tmp_path / "out" / "grades.html").read_text(encoding="utf-8")
+    assert not still_running(mark)
+
+
+def steps(notebook):
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return {step["name"]: step["source"] for step in steps_of(cells, NAME)}
+
+
+def test_checks_and_set_up_are_the_courses_own():
+    handed_in = exercise(check_8_1='print("✔ 8.1")', parameters='PROFILE = "easy"', task_8_1=RIGHT_1)
+    handed_in.cells = [cell for cell in handed_in.cells if cell.id not in ("check-8-2", "task-8-2")]
+    found, own = steps(handed_in), steps(exercise())
+    assert found == own | {"task-8-1": RIGHT_1}
+
+
+@pytest.mark.parametrize("lost", ["ids", "ids and metadata"])
+def test_cells_are_found_without_their_ids(lost):
+    handed_in = exercise(task_8_1=RIGHT_1, task_8_4="%time\ndef real_difference(a, b):\n    return True")
+    expected = steps(handed_in)
+    for number, cell in enumerate(handed_in.cells):
+        cell.id = f"cell{number}"
+        cell.metadata = {} if lost == "ids and metadata" else cell.metadata
+    assert steps(handed_in) == expected
+
+
+def test_the_exercise_is_recognised_by_its_tasks_not_by_its_name(tmp_path):
+    hand_in(tmp_path / "my work.ipynb")
+    assert read_notebook(tmp_path / "my work.ipynb")[0] == NAME
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.ipynb", b"", "cannot be read"),
+        ("a.ipynb", b"\xff\x00", "cannot be read"),
+        ("a.ipynb", b"[" * 10**6, "cannot be read"),
+        ("a.ipynb", b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "no exercise"),
+        ("a.pdf", b"", "not a notebook"),
+    ],
+)
+def test_what_is_no_exercise_is_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_notebook(tmp_path / name)
+    with pytest.raises(GradingError, match=message):
+        grade(tmp_path, tmp_path / "out", 1, LIMITS)
+
+
+def test_links_are_not_followed_and_two_notebooks_of_an_exercise_are_refused(tmp_path):
+    hand_in(tmp_path / "ann" / "first.ipynb")
+    hand_in(tmp_path / "ann" / "second.ipynb")
+    hand_in(tmp_path / "ben" / NAME)
+    (tmp_path / "cem").mkdir()
+    (tmp_path / "cem" / NAME).symlink_to(tmp_path / "ben" / NAME)
+    submissions, unread = find_submissions(tmp_path)
+    assert [submission.student for submission in submissions] == ["ben"]
+    assert [each.student for each in unread] == ["ann", "ann", "cem"]
+    assert "several notebooks" in unread[0].reason and "links" in unread[2].reason
+
+
+@needs_a_cage
+def test_a_folder_that_submissions_would_see_is_refused(tmp_path, monkeypatch):
+    hand_in(tmp_path / "in" / "ann" / NAME)
+    monkeypatch.setenv("COURSE_BUNDLE", str(tmp_path))
+    with pytest.raises(GradingError, match="Move it to another place"):
+        grade(tmp_path / "in", tmp_path / "out", 1, LIMITS)
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    command = [sys.executable, "-m", "course", "grade", str(tmp_path / "missing")]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=SOLUTIONS.parent)
+    assert result.returncode == 2 and "There is no folder" in result.stderr and "Traceback" not in result.stderr
