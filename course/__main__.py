@@ -138,7 +138,7 @@ def check_site_command(options: argparse.Namespace) -> int:
     from course.site_browser import check_in_browser
     from course.site_checks import external_links, find_faults, pages_of
 
-    faults = find_faults(SITE) + check_in_browser(SITE)
+    faults = find_faults(SITE) or check_in_browser(SITE)
     for fault in faults:
         print(f"✘ {fault}")
     for address in external_links(SITE):

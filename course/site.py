@@ -63,17 +63,16 @@ def build_site(summary: dict, executed: Path, target: Path, solutions: bool = Fa
 
 def write_sources(summary: dict, executed: Path, source: Path, solutions: bool) -> None:
     """Put together what Sphinx shall read, in the folders of the repository, so that links between them hold."""
-    lessons = [executed / f"{lesson['lesson']}.ipynb" for lesson in summary["lessons"]]
-    for lesson in lessons:
-        copy_notebook(lesson, source / "notebooks" / lesson.name)
+    for lesson in summary["lessons"]:
+        copy_notebook(executed / f"{lesson['lesson']}.ipynb", source / "notebooks" / f"{lesson['lesson']}.ipynb")
     folders = ["notebooks/runs", "exercises", *(["solutions"] if solutions else [])]
     for notebook in (path for folder in folders for path in sorted((ROOT / folder).glob("*.ipynb"))):
         copy_notebook(notebook, source / notebook.relative_to(ROOT))
     for page in (*DOCS.glob("*.md"), *(ROOT / "helpers" / "assets").rglob("*.md")):
-        copy = source / (page.name if page.parent == DOCS else page.relative_to(ROOT))
+        copy = source / page.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(page, copy)
-    write_pages(summary, lessons, sorted((DOCS / "results").glob("*.json")), source)
+    write_pages(summary, sorted((DOCS / "results").glob("*.json")), source)
 
 
 def copy_notebook(path: Path, copy: Path) -> None:
@@ -88,6 +87,7 @@ def copy_notebook(path: Path, copy: Path) -> None:
         for output in cell.get("outputs", []):
             for kind in (CLAIM_TYPE, METRICS_TYPE, SESSION_TYPE):  # data, not for readers
                 output.get("data", {}).pop(kind, None)
+    notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
     copy.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, copy)
 

@@ -27,6 +27,7 @@ FLAGS = (
 )
 SCHEMES = ("light", "dark")
 SIZES = ({"width": 1280, "height": 900}, {"width": 390, "height": 844})  # a desk and a phone
+FADING = 500  # milliseconds until the colours of another scheme are there
 LOUD = ("error", "warning")  # kinds of messages in the console
 GRAVE = ("serious", "critical")  # the impacts that axe-core must not find
 SEARCHED = "BatchNorm"
@@ -52,7 +53,7 @@ def check_in_browser(site: Path) -> list[str]:
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
         for name in tqdm(pages, desc="reading", unit=" pages"):
             faults += [f"{name}: {fault}" for fault in read_page(browser, address, name)]
-        faults += check_search(browser, address)
+        faults += check_search(browser, address) + check_keyboard(browser, address)
         browser.close()
     return faults
 
@@ -81,11 +82,12 @@ def read_page(browser, address: str, name: str) -> list[str]:
         "request", lambda request: request.url.startswith(("data:", address)) or faults.append(f"asks {request.url}")
     )
     page.on("response", lambda response: response.ok or faults.append(f"{response.status}: {response.url}"))
-    page.goto(f"{address}{name}", wait_until="networkidle")
     for size in SIZES:
         page.set_viewport_size(size)
+        page.goto(f"{address}{name}", wait_until="networkidle")
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(FADING)
             seen = page.evaluate("document.documentElement.dataset.theme")
             if seen != scheme:
                 faults.append(f"is {seen}, where {scheme} is wanted")
@@ -113,10 +115,28 @@ def look(page) -> list[str]:
 
 def check_search(browser, address: str) -> list[str]:
     """Return a fault if the search does not find a word of the lessons."""
+    from playwright.sync_api import TimeoutError as NothingInTime
+
     page = browser.new_page()
     page.goto(f"{address}search.html?q={SEARCHED}")
-    page.wait_for_selector("#search-results ul.search li", timeout=10_000)
+    with contextlib.suppress(NothingInTime):
+        page.wait_for_selector("#search-results ul.search li", timeout=10_000)
     found = page.locator("#search-results ul.search li a").evaluate_all("links => links.map(link => link.href)")
     page.close()
     lessons = [link for link in found if "/notebooks/" in link]
     return [] if lessons else [f"search.html: no lesson is found for {SEARCHED}, but {found}"]
+
+
+def check_keyboard(browser, address: str) -> list[str]:
+    """Return a fault if the first Tab does not offer to skip the menus, or Ctrl + K does not lead to the search."""
+    page = browser.new_page()
+    page.goto(f"{address}index.html", wait_until="networkidle")
+    faults = []
+    page.keyboard.press("Tab")
+    if page.evaluate("document.activeElement.getAttribute('href')") != "#main-content":
+        faults.append("index.html: the first Tab does not lead to a link that skips the menus")
+    page.keyboard.press("Control+k")
+    if page.evaluate("document.activeElement.type") != "search":
+        faults.append("index.html: Ctrl + K does not lead to the search")
+    page.close()
+    return faults

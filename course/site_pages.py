@@ -18,23 +18,21 @@ from helpers.claims import show
 
 DECISION_CHART = "decision-chart"  # the tag of the cell whose figure says which method fits when
 LESSON_NUMBERS = re.compile(r"[Ll]essons? (\d\d(?:(?:, | and | to )\d\d)*)")
-
-
 GAIN_LESSONS = ("02", "06")  # those that measure what the landing page shows
 
 
-def write_pages(summary: dict, notebooks: Sequence[Path], results: Sequence[Path], folder: Path) -> None:
+def write_pages(summary: dict, results: Sequence[Path], folder: Path) -> None:
     """Write all pages that are made from measurements.
 
     Args:
         summary: what ``course.report.summarise`` returned.
-        notebooks: the executed lessons.
         results: the committed files of ``course.results``.
-        folder: the source folder of the site; gets the pages and their pictures.
+        folder: the source folder of the site, with its notebooks; gets the pages and their pictures.
 
     Raises:
         CourseError: the summary lacks a figure that a page needs.
     """
+    notebooks = sorted((folder / "notebooks").glob("*.ipynb"))
     lessons = [lesson_facts(path, summary, folder) for path in notebooks]
     chart = decision_chart(notebooks)
     if chart:
@@ -63,6 +61,7 @@ def write_pages(summary: dict, notebooks: Sequence[Path], results: Sequence[Path
 
 def lesson_facts(path: Path, summary: dict, folder: Path) -> dict:
     """Return what the syllabus says about a lesson, from its own text and from the run."""
+    exercise = folder / "exercises" / path.name
     texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
     title, promise, *_ = texts[0].split("\n\n")
     number = path.stem[:2]
@@ -73,12 +72,22 @@ def lesson_facts(path: Path, summary: dict, folder: Path) -> dict:
         "title": title.removeprefix("# "),
         "promise": promise,
         "goals": re.findall(r"^- (.*)[;.]$", texts[0], re.MULTILINE),
-        "minutes": int(re.search(r"about (\d+) minutes to read", texts[0])[1]),
+        "minutes": minutes(texts[0]),
         "refers_to": sorted(name for name in named if name < number),
         "seconds": measured["seconds"],
         "gigabytes": measured["peak_memory_mb"] / 1024,
-        "exercise": (folder / "exercises" / path.name).exists(),
+        "exercise_minutes": minutes(first_text(exercise)) if exercise.exists() else None,
     }
+
+
+def first_text(path: Path) -> str:
+    """Return the text of the first cell of a notebook."""
+    return nbformat.read(path, as_version=4).cells[0].source
+
+
+def minutes(text: str) -> int:
+    """Return how long a lesson or an exercise takes, as its first cell says."""
+    return int(re.search(r"\*\*Time.*?\*\*: about (\d+) minutes", text)[1])
 
 
 def numbers(text: str) -> Iterator[str]:

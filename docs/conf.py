@@ -38,6 +38,7 @@ html_sourcelink_suffix = ""
 html_show_copyright = False
 html_use_index = False
 html_domain_indices = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
     "repository_url": f"https://github.com/{COURSE['repository']}",
     "repository_branch": COURSE["tag"],
