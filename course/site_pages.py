@@ -12,6 +12,7 @@ import jinja2
 import nbformat
 
 from course import CourseError
+from course.lessons import ROOT
 from course.report import TEMPLATES, tagged_figure
 from helpers import plots
 from helpers.claims import show
@@ -47,7 +48,7 @@ def write_pages(summary: dict, results: Sequence[Path], folder: Path) -> None:
         "gain_lessons": [lesson["stem"] for lesson in lessons if lesson["stem"].startswith(GAIN_LESSONS)],
         "folders": {name: (folder / name).is_dir() for name in ("exercises", "solutions")},
         "results": [json.loads(path.read_text(encoding="utf-8")) for path in results],
-        "modules": helper_modules(),
+        "modules": write_api_pages(folder / "api"),
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES / "site"), undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -86,8 +87,15 @@ def first_text(path: Path) -> str:
 
 
 def minutes(text: str) -> int:
-    """Return how long a lesson or an exercise takes, as its first cell says."""
-    return int(re.search(r"\*\*Time.*?\*\*: about (\d+) minutes", text)[1])
+    """Return how long a lesson or an exercise takes, as its first cell says.
+
+    Raises:
+        CourseError: it does not say it.
+    """
+    found = re.search(r"\*\*Time.*?\*\*: about (\d+) minutes", text)
+    if not found:
+        raise CourseError(f"A first cell must say such as **Time**: about 40 minutes. This one does not:\n{text}")
+    return int(found[1])
 
 
 def numbers(text: str) -> Iterator[str]:
@@ -146,8 +154,12 @@ def table_cell(value: object) -> str:
     return re.sub(r"([\\`*_\[\]<>|$~])", r"\\\1", str(value))
 
 
-def helper_modules() -> list[str]:
-    """Return the modules that the API pages document."""
-    root = TEMPLATES.parent.parent
-    paths = [path for path in sorted((root / "helpers").glob("*.py")) if path.name != "__init__.py"]
-    return [f"helpers.{path.stem}" for path in paths] + ["helpers.checks"]
+def write_api_pages(folder: Path) -> list[str]:
+    """Write a page for each module of the helpers, made of its docstrings; return the modules' names."""
+    folder.mkdir()
+    paths = [path for path in sorted((ROOT / "helpers").glob("*.py")) if path.name != "__init__.py"]
+    modules = [*(f"helpers.{path.stem}" for path in paths), "helpers.checks"]
+    for module in modules:
+        text = f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n```\n"
+        (folder / f"{module}.md").write_text(text, encoding="utf-8")
+    return modules
