@@ -47,6 +47,7 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "launch_buttons": {"colab_url": "https://colab.research.google.com"},
     "show_toc_level": 2,
+    "max_navbar_depth": 1,  # the marks that fold deeper levels have no name for screen readers
     "navbar_persistent": [],  # the search is in the sidebar
     "footer_content_items": ["extra-footer"],
     "extra_footer": "<p>Code: MIT licence. Text and figures: CC BY 4.0.</p>",
