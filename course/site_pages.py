@@ -115,7 +115,7 @@ def decision_chart(notebooks: Sequence[Path]) -> dict | None:
 
 
 def gains(summary: dict) -> dict[str, float]:
-    """Return the test accuracies that lessons 02 and 06 measured, from no knowledge to most.
+    """Return the test accuracies that lessons 02 and 06 measured.
 
     Raises:
         CourseError: a lesson no longer measures them.
@@ -123,8 +123,9 @@ def gains(summary: dict) -> dict[str, float]:
     return {
         "guessing": 0.1,
         "trained from scratch": evidence(summary, GAIN_LESSONS[0], "from scratch"),
-        "pretrained features, frozen": evidence(summary, GAIN_LESSONS[0], "pretrained features"),
-        "pretrained, then fine-tuned": evidence(summary, GAIN_LESSONS[1], "fine-tuned, "),
+        "pretrained, frozen, linear model": evidence(summary, GAIN_LESSONS[0], "pretrained features"),
+        "pretrained, frozen, SVM": evidence(summary, GAIN_LESSONS[1], "frozen, SVM"),
+        "pretrained, fine-tuned": evidence(summary, GAIN_LESSONS[1], "fine-tuned, "),
     }
 
 
