@@ -1,24 +1,31 @@
 # make lab    set up, and open JupyterLab on lesson 00
 # make run    set up, run the lessons, write build/report/index.html
 # make test   set up, run all tests
+# make site   set up, run the lessons that were not run yet, write build/site/index.html (SOLUTIONS=1: with the solutions)
 # Each works again without network once it has set itself up.
 # Variables:  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
-# For the set-up:  PYTHON=python3.12  EXTRAS=lab,test,instructor,gpu (a Linux machine with an NVIDIA GPU)
+# For the set-up:  PYTHON=python3.12  EXTRAS=lab,test,instructor,site,gpu (a Linux machine with an NVIDIA GPU)
 
 VENV := .venv
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 PROFILE ?= auto
-EXTRAS ?= lab,test,instructor
+EXTRAS ?= lab,test,instructor,site
 RUN_OPTIONS = --profile $(PROFILE) $(if $(LESSONS),--lessons $(LESSONS)) $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: lab run test test-real bench seeds lint clean
+.PHONY: lab run site check-site test test-real bench seeds lint clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 run: $(READY)
 	$(BIN)/python -m course run $(RUN_OPTIONS)
+
+site: $(READY)
+	$(BIN)/python -m course site $(if $(SOLUTIONS),--solutions) $(if $(JOBS),--jobs $(JOBS))
+
+check-site: $(READY) # the site of `make site`, in Chromium, which must be installed
+	$(BIN)/python -m course check-site
 
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

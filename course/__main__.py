@@ -8,10 +8,13 @@ import os
 import sys
 from pathlib import Path
 
+from course import CourseError
 from course.lessons import ROOT, UnknownLessonError, find_lessons, succeeded
 from helpers.bundle import SourceError
 from helpers.notebooks import make_folders_absolute
 from helpers.profiles import PROFILES
+
+REPORT, SITE = ROOT / "build" / "report", ROOT / "build" / "site"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         share_cores(options.jobs)
     try:
         return options.command(options)
-    except (UnknownLessonError, SourceError, OSError) as error:
+    except (CourseError, UnknownLessonError, SourceError, OSError) as error:
         print(f"python -m course: {error}", file=sys.stderr)
         return 2
 
@@ -35,8 +38,20 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run lessons and write a report")
-    add_run_options(run, ROOT / "build" / "report")
+    add_run_options(run, REPORT)
     run.set_defaults(command=run_command)
+
+    site = commands.add_parser("site", help="build the course's site from the lessons run on mini")
+    site.add_argument("--solutions", action="store_true", help="show the solutions, too")
+    site.add_argument("--jobs", type=positive, default=default_jobs(), help="lessons at the same time, if any must run")
+    site.set_defaults(command=site_command)
+
+    check_site = commands.add_parser("check-site", help="read every page of the site as Chromium and axe-core do")
+    check_site.set_defaults(command=check_site_command)
+
+    results = commands.add_parser("results", help="keep the results of a run for the site")
+    results.add_argument("report", type=absolute, help="the folder of the run, with its summary.json")
+    results.set_defaults(command=results_command)
 
     seeds = commands.add_parser("seeds", help="run lessons with many seeds and count how often each claim holds")
     add_run_options(seeds, ROOT / "build" / "seeds")
@@ -140,6 +155,42 @@ def run_command(options: argparse.Namespace) -> int:
     results = run_all(tasks, options.jobs, options.fresh)
     print(f"Report: {write_report(results, options.profile, options.output)}")
     return 0 if all(succeeded(result) for result in results) else 1
+
+
+def site_command(options: argparse.Namespace) -> int:
+    """Build the site, from the run that is there if it is still right; 0 only if all claims held, too."""
+    from course.report import summarise, write_report
+    from course.runner import run_all
+    from course.site import build_site, mini_task
+
+    tasks = [mini_task(lesson, REPORT) for lesson in find_lessons()]
+    results = run_all(tasks, options.jobs, fresh=False)
+    write_report(results, "mini", REPORT)
+    build_site(summarise(results, "mini"), REPORT, SITE, options.solutions)
+    print(f"Site: {SITE / 'index.html'}")
+    return 0 if all(succeeded(result) for result in results) else 1
+
+
+def check_site_command(options: argparse.Namespace) -> int:
+    """Check the built site; 0 only if nothing was found."""
+    from course.site_browser import check_in_browser
+    from course.site_checks import external_links, find_faults, pages_of
+
+    faults = find_faults(SITE) or check_in_browser(SITE)
+    for fault in faults:
+        print(f"✘ {fault}")
+    for address in external_links(SITE):
+        print(f"  links to {address}")
+    print(f"{len(pages_of(SITE))} pages, {len(faults)} faults")
+    return 1 if faults else 0
+
+
+def results_command(options: argparse.Namespace) -> int:
+    """Keep the results of a run."""
+    from course.results import keep_results
+
+    print(f"wrote {keep_results(options.report)}")
+    return 0
 
 
 def seeds_command(options: argparse.Namespace) -> int:

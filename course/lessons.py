@@ -54,7 +54,7 @@ def run_lesson(lesson: Path, parameters: dict, output: Path, fresh: bool = False
 
     Returns:
         "lesson", "status" ("passed" or "failed"), "seconds", "peak_memory_mb", "claims", "profile",
-        "device", "error" (None, or the last line of the error) and "fingerprint".
+        "device", "seed", "error" (None, or the last line of the error), "parameters" and "fingerprint".
     """
     executed, record = output / lesson.name, output / f"{lesson.stem}.json"
     key = fingerprint(lesson, parameters, Path(__file__))
@@ -79,7 +79,9 @@ def run_lesson(lesson: Path, parameters: dict, output: Path, fresh: bool = False
         "claims": read_records(executed, CLAIM_TYPE),
         "profile": session.get("profile"),
         "device": session.get("device"),
+        "seed": session.get("seed"),
         "error": error,
+        "parameters": parameters,
         "fingerprint": key,
     }
     with write_beside(record) as temporary:

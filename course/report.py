@@ -21,6 +21,7 @@ def summarise(results: Sequence[dict], profile: str) -> dict:
         "profile": known[0]["profile"] if known else profile,
         "versions": versions(),
         "device": known[0]["device"] if known else None,
+        "seed": known[0]["seed"] if known else None,
         "lessons": [{key: result[key] for key in LESSON_KEYS} for result in results],
     }
 
@@ -46,7 +47,7 @@ def write_report(results: Sequence[dict], profile: str, folder: Path) -> Path:
         if notebook.exists():
             executed = nbformat.read(notebook, as_version=4)
             page = write_page(executed, folder / f"{result['lesson']}.html")
-            figure = main_figure(executed)
+            figure = tagged_figure(executed, MAIN_FIGURE)
         pages.append({**result, "page": page, "figure": figure})
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     text = environment.get_template("report.html.j2").render(summary=summary, lessons=pages)
@@ -75,10 +76,10 @@ def write_page(executed, path: Path) -> str:
     return path.name
 
 
-def main_figure(executed) -> dict | None:
-    """Return the picture and the alt text of the lesson's main figure, or None if it was not reached."""
+def tagged_figure(executed, tag: str) -> dict | None:
+    """Return "png" (base64) and "alt" of the figure of the cell with this tag, or None if it was not reached."""
     for cell in executed.cells:
-        if MAIN_FIGURE in cell.metadata.get("tags", []):
+        if tag in cell.metadata.get("tags", []):
             for output in cell.get("outputs", []):
                 if "image/png" in output.get("data", {}):
                     return {

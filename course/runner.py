@@ -73,7 +73,7 @@ def stop_early(pool: ThreadPoolExecutor) -> Iterator[None]:
 
 def failed(lesson: Path, error: Exception) -> dict:
     """Return the result of a lesson that could not even be run."""
-    nothing = {"seconds": 0.0, "peak_memory_mb": 0, "claims": [], "profile": None, "device": None}
+    nothing = {"seconds": 0.0, "peak_memory_mb": 0, "claims": [], "profile": None, "device": None, "seed": None}
     return {"lesson": lesson.stem, "status": "failed", "error": f"{type(error).__name__}: {error}", **nothing}
 
 

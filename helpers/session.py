@@ -34,7 +34,8 @@ def begin(profile_name: str, seed: int) -> Profile:
         f"Profile {profile.name} ({reason}) · data {profile.dataset} · backbone {profile.backbone} at "
         f"{profile.image_size} px · device {device} · seed {seed}"
     )
-    show_record(SESSION_TYPE, {"profile": profile.name, "device": device, "process": os.getpid()}, text)
+    record = {"profile": profile.name, "device": device, "seed": seed, "process": os.getpid()}
+    show_record(SESSION_TYPE, record, text)
     return profile
 
 

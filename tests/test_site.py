@@ -1,0 +1,223 @@
+"""The site, built from lessons that were not run, with made-up figures: its files have no faults."""
+
+import base64
+import io
+import json
+import tomllib
+
+import nbformat
+import pytest
+from matplotlib.figure import Figure
+
+from course import CourseError
+from course.lessons import ROOT, find_lessons
+from course.report import summarise
+from course.results import keep_results
+from helpers.records import CLAIM_TYPE
+
+pytest.importorskip("myst_nb", reason="pip install .[site]")
+from course.site import build_site, mini_task, write_sources
+from course.site_checks import find_faults, pages_of
+from course.site_extension import glossary_terms
+
+pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # Sphinx's extensions, of one another
+ALT = "A made-up chart: with few labels, take a frozen network."
+BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://example.org)\n\n"
+EVIDENCE = {
+    "02": {"from scratch": 0.4, "pretrained features": 0.7},
+    "06": {"frozen, SVM": 0.75, "fine-tuned, all blocks": 0.8},
+}
+
+
+def result(lesson, status="passed"):
+    evidence = EVIDENCE.get(lesson.stem[:2], {"figure": 1})
+    claims = [{"claim": "It helps", "held": True, "evidence": evidence}]
+    measured = {"seconds": 12.3, "peak_memory_mb": 1024, "claims": claims}
+    return {"lesson": lesson.stem, "status": status, "profile": "mini", "device": "CPU", "seed": 0, **measured}
+
+
+def picture():
+    buffer = io.BytesIO()
+    Figure(figsize=(1, 1)).savefig(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def write_executed(folder, chart):
+    """Copy all lessons to ``folder``; the last one gets a badge, a progress bar, and a figure that may be the chart."""
+    for path in find_lessons():
+        notebook = nbformat.read(path, as_version=4)
+        if path == find_lessons()[-1]:
+            notebook.cells[0].source += "\n\n" + BADGE
+            outputs = [
+                nbformat.v4.new_output("stream", text="10%\r100% done"),
+                nbformat.v4.new_output(
+                    "display_data",
+                    {"image/png": picture(), CLAIM_TYPE: {}},
+                    metadata={"image/png": {"alt": ALT}},
+                ),
+            ]
+            tags = {"tags": ["decision-chart"] if chart else []}
+            notebook.cells.append(nbformat.v4.new_code_cell("chart", outputs=outputs, metadata=tags))
+        nbformat.write(notebook, folder / path.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    return write_executed(tmp_path_factory.mktemp("executed"), chart=True)
+
+
+@pytest.fixture(scope="module")
+def summary():
+    return summarise([result(lesson) for lesson in find_lessons()], "mini")
+
+
+@pytest.fixture(scope="module")
+def site(executed, summary, tmp_path_factory):
+    target = tmp_path_factory.mktemp("built") / "site"
+    build_site(summary, executed, target)
+    return target
+
+
+def test_it_has_no_faults(site):
+    assert find_faults(site) == []
+
+
+def test_it_has_all_lessons_and_exercises_but_no_solutions(site):
+    pages = {str(path.relative_to(site)) for path in pages_of(site)}
+    for folder in ("notebooks", "exercises"):
+        assert {f"{folder}/{path.stem}.html" for path in (ROOT / folder).glob("*.ipynb")} <= pages
+    assert not any(page.startswith("solutions") for page in pages)
+    assert "### BEGIN SOLUTION" not in "".join(path.read_text() for path in site.rglob("*.html"))
+    assert {
+        "index.html",
+        "syllabus.html",
+        "results.html",
+        "api.html",
+        "docs/glossary.html",
+        "docs/errors.html",
+    } <= pages
+
+
+def test_solutions_on_demand(executed, summary, tmp_path):
+    write_sources(summary, executed, tmp_path, solutions=True)
+    assert {path.name for path in (tmp_path / "solutions").iterdir()} == {
+        path.name for path in (ROOT / "solutions").glob("*.ipynb")
+    }
+    assert "solutions/[0-9]*" in (tmp_path / "index.md").read_text()
+
+
+def test_figures_keep_their_alt_text_and_progress_its_last_line(site):
+    page = (site / "notebooks" / f"{find_lessons()[-1].stem}.html").read_text()
+    assert f'alt="{ALT}"' in page
+    assert "100% done" in page and "10%\r" not in page
+    assert "colab-badge" not in page and CLAIM_TYPE not in page
+
+
+def test_the_decision_chart_has_a_page(site):
+    page = (site / "which_method.html").read_text()
+    assert page.count(ALT) >= 2 and f"{find_lessons()[-1].stem}.html" in page
+
+
+def test_without_a_chart_there_is_no_page_for_it(summary, tmp_path):
+    (tmp_path / "executed").mkdir()
+    write_sources(summary, write_executed(tmp_path / "executed", chart=False), tmp_path / "source", solutions=False)
+    assert not (tmp_path / "source" / "which_method.md").exists()
+    assert "which_method" not in (tmp_path / "source" / "index.md").read_text()
+
+
+def test_the_landing_page_says_what_was_measured(site):
+    page = (site / "index.html").read_text()
+    for measured in ("trained from scratch: 0.4;", "linear model: 0.7;", "SVM: 0.75;", "pretrained, fine-tuned: 0.8."):
+        assert measured in page
+
+
+def test_words_of_the_lessons_lead_to_the_glossary(site):
+    page = (site / "notebooks" / "05_freezing.html").read_text()
+    assert page.count('href="../docs/glossary.html#term-BatchNorm"') == 1
+    assert len(glossary_terms((ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))) > 30
+
+
+def test_the_search_knows_batchnorm(site):
+    index = json.loads((site / "searchindex.js").read_text().removeprefix("Search.setIndex(").removesuffix(")"))
+    places = {*index["terms"]["batchnorm"], *index["titleterms"]["batchnorm"]}
+    assert index["docnames"].index("notebooks/05_freezing") in places
+
+
+def test_buttons_lead_to_the_notebooks_of_the_repository(site):
+    course = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["course"]
+    address = f"{course['repository']}/blob/{course['tag']}/notebooks/05_freezing.ipynb"
+    assert f'"https://colab.research.google.com/github/{address}"' in (site / "notebooks/05_freezing.html").read_text()
+    offered = site / "_sources" / "notebooks" / find_lessons()[-1].name
+    assert offered.read_bytes() == find_lessons()[-1].read_bytes()
+
+
+def test_a_lesson_that_stopped_leaves_the_site_as_it_is(executed, tmp_path):
+    (tmp_path / "site").mkdir()
+    stopped = summarise([result(find_lessons()[0], "failed")], "mini")
+    with pytest.raises(CourseError, match="00_start_here"):
+        build_site(stopped, executed, tmp_path / "site")
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_a_figure_that_is_gone_is_named(executed, summary, tmp_path):
+    lessons = [lesson | {"claims": []} for lesson in summary["lessons"]]
+    with pytest.raises(CourseError, match="lesson 02 has a figure 'from scratch'"):
+        write_sources(summary | {"lessons": lessons}, executed, tmp_path, solutions=False)
+
+
+GOOD = '<html><head><meta name="description" content="x"></head><body><main><h1>A</h1>{}</main></body></html>'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (GOOD.replace("description", "other"), "no description"),
+        (GOOD.format("<img src='a.png'>"), "no alt text"),
+        (GOOD.format("<img src='a.png' alt=' '>"), "no alt text"),
+        (GOOD.format("<h3>B</h3>"), "h3 comes after h1"),
+        (GOOD.format("<h1>B</h1>"), "only h1"),
+        (GOOD.format("<script src='https://cdn.example.org/a.js'></script>"), "another host"),
+        (GOOD.format("<script src='//cdn.example.org/a.js'></script>"), "another host"),
+        (GOOD.format("<link rel='stylesheet' href='https://fonts.example.org/a.css'>"), "another host"),
+        (GOOD.format("<style>@import url(https://example.org/a.css)</style>"), "another host"),
+        (GOOD.format("<p style='background: url(//example.org/a.png)'>a</p>"), "another host"),
+        (GOOD.format("<a href='lost.html'>a</a>"), "leads nowhere"),
+        (GOOD.format("<a href='#lost'>a</a>"), "no place"),
+    ],
+)
+def test_each_fault_is_found(text, fault, tmp_path):
+    (tmp_path / "good.html").write_text(GOOD)
+    assert find_faults(tmp_path) == []
+    (tmp_path / "bad.html").write_text(text)
+    assert len(find_faults(tmp_path)) == 1 and fault in find_faults(tmp_path)[0]
+
+
+def test_a_style_that_loads_from_elsewhere_is_found(tmp_path):
+    (tmp_path / "good.html").write_text(GOOD)
+    (tmp_path / "a.css").write_text('@import "https://example.org/b.css";')
+    assert "a.css" in find_faults(tmp_path)[0]
+
+
+def test_an_empty_site_is_a_fault(tmp_path):
+    assert "make site" in find_faults(tmp_path)[0]
+
+
+def test_a_run_on_mini_is_used_and_no_other(tmp_path):
+    lesson, record = find_lessons()[0], tmp_path / f"{find_lessons()[0].stem}.json"
+    assert mini_task(lesson, tmp_path).parameters == {"PROFILE": "mini"}
+    record.write_text(json.dumps({"profile": "mini", "parameters": {"PROFILE": "auto"}}))
+    assert mini_task(lesson, tmp_path).parameters == {"PROFILE": "auto"}
+    record.write_text(json.dumps({"profile": "cifar10-cpu", "parameters": {"PROFILE": "auto"}}))
+    assert mini_task(lesson, tmp_path).parameters == {"PROFILE": "mini"}
+
+
+def test_results_are_kept_with_hardware_and_only_when_finished(summary, tmp_path):
+    with pytest.raises(CourseError, match="Run the lessons first"):
+        keep_results(tmp_path, tmp_path)
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    kept = json.loads(keep_results(tmp_path, tmp_path / "results").read_text())
+    assert "GB of memory" in kept["hardware"] and kept["seed"] == 0 and kept["lessons"] == summary["lessons"]
+    (tmp_path / "summary.json").write_text(json.dumps(summarise([result(find_lessons()[0], "failed")], "mini")))
+    with pytest.raises(CourseError, match="did not come to their end"):
+        keep_results(tmp_path, tmp_path)
