@@ -99,6 +99,11 @@ def parser() -> argparse.ArgumentParser:
     check_bundle.add_argument("folder", type=absolute, metavar="DIR")
     check_bundle.set_defaults(command=check_bundle_command)
 
+    badges = commands.add_parser("badges", help="write the repository's address and tag into all notebooks")
+    badges.add_argument("--repository", metavar="OWNER/NAME", help="on GitHub (default: as in pyproject.toml)")
+    badges.add_argument("--tag", help="a tag or branch (default: as in pyproject.toml)")
+    badges.set_defaults(command=badges_command)
+
     doctor = commands.add_parser("doctor", help="look over this machine, and say what to repair")
     doctor.set_defaults(command=doctor_command)
     return main_parser
@@ -143,6 +148,16 @@ def share_cores(jobs: int) -> None:
     """Give each run its part of the cores: runs that use all of them at the same time hold each other up."""
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // jobs)))
+
+
+def badges_command(options: argparse.Namespace) -> int:
+    """Put the address into pyproject.toml, and from there into the notebooks."""
+    from course.badges import read_address, stamp, write_address
+
+    repository, tag = read_address()
+    write_address(options.repository or repository, options.tag or tag)
+    print(f"{len(stamp())} notebooks changed; they now point to {' at '.join(read_address())}.")
+    return 0
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from course.lessons import ROOT
 from helpers.cache import write_beside
 
-# What students get. What is not listed stays here: solutions/ and tests/ hold answers, docs/ is for instructors.
-WANTED = ("notebooks", "exercises", "helpers", "course", "benchmarks", "conftest.py")
+# What students get. What is not listed stays here: solutions/ and tests/ hold answers.
+WANTED = ("notebooks", "exercises", "helpers", "course", "benchmarks", "docs", "conftest.py")
 WANTED += ("README.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff")
 WANTED += ("Makefile", "pyproject.toml", "constraints.txt", "environment.yml")
 ADVICE = "A release holds only what git tracks: clone the course with git, and run this command there."
