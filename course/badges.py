@@ -13,7 +13,7 @@ from course import CourseError
 from course.lessons import ROOT
 from helpers.cache import write_beside
 
-FOLDERS = ("notebooks", "exercises", "solutions")
+FOLDERS = ("notebooks", "notebooks/runs", "exercises", "solutions")
 COLAB = "https://colab.research.google.com"
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)\n\n")
 ADDRESS = re.compile(r'(os\.environ\.get\("COURSE_REPOSITORY", )"[^"]*"')
@@ -52,7 +52,7 @@ def stamp(root: Path = ROOT) -> list[Path]:
 
     repository, tag = read_address(root)
     changed = []
-    for path in sorted(path for folder in FOLDERS for path in (root / folder).glob("[0-9][0-9]_*.ipynb")):
+    for path in sorted(path for folder in FOLDERS for path in (root / folder).glob("*.ipynb")):
         text = path.read_text(encoding="utf-8")
         notebook = nbformat.reads(text, as_version=4)
         place = path.relative_to(root).as_posix()
