@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -275,9 +276,14 @@ def with_labels_from_elsewhere(pictures, labels):
     return few(SVC(C=5), 2000)(data.x_train, data.y_train)
 
 
+def from_pixels(pictures, labels):
+    model = SVC(C=5).fit(pictures.reshape(len(pictures), -1) / 255, labels)
+    return lambda new: model.predict(new.reshape(len(new), -1) / 255)
+
+
 def scores(pictures, labels):
     network = extractor()
-    model = LogisticRegression().fit(extract_features(network, pictures, cache=False), labels)
+    model = KNeighborsClassifier().fit(extract_features(network, pictures, cache=False), labels)
     return lambda new: model.predict_proba(extract_features(network, new, cache=False))
 
 
@@ -347,7 +353,7 @@ WRONG = {
     ],
     "9.5": [
         ((few(SVC(C=5), 40), "mini"), "points are missing"),
-        ((few(SVC(C=1e-4)), "mini"), "points are missing"),
+        ((from_pixels, "mini"), "points are missing"),
         ((with_labels_from_elsewhere, "mini"), "learn from the labels that it is given"),
         ((scores, "mini"), "scores for each class"),
         ((lambda pictures, labels: None, "mini"), "must return a function"),
