@@ -314,8 +314,8 @@ def check_head_first(head_first) -> str:
             f"Your function calls fit {len(phases)} {'time' if len(phases) == 1 else 'times'}. Wanted are two phases "
             "with one fit each.",
         )
+        check_loss(model, x, y)  # first: with a wrong loss, nothing may move
         judge_phases(*phases, rate)
-        check_loss(model, x, y)
     return "First only the head moved; then all layers, at a tenth of the rate, and BatchNorm stayed bit by bit."
 
 
@@ -382,13 +382,13 @@ def check_gratings(train, profile: Profile | str = "auto", seed: int = 0) -> str
     """Check task 10.5."""
     classify = train(*draw_gratings(10, seed))
     expect(
-        callable(classify) and not isinstance(classify, keras.Model) and not hasattr(classify, "predict"),
+        callable(classify) and not isinstance(classify, keras.Model),
         f"Your function must return a function from pictures to labels; it returns {type(classify).__name__}.",
     )
     return judge_labels(classify, *draw_gratings(100, UNSEEN_SEED), TARGETS[find_profile(profile).name])
 
 
-TARGETS = {"mini": 0.60, "cifar10-cpu": 0.60, "cifar10-gpu": 0.60}
+TARGETS = {"mini": 0.90, "cifar10-cpu": 0.90, "cifar10-gpu": 0.90}
 
 TASKS = {
     "10.1": Task(
