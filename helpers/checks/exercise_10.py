@@ -388,7 +388,7 @@ def check_gratings(train, profile: Profile | str = "auto", seed: int = 0) -> str
     return judge_labels(classify, *draw_gratings(100, UNSEEN_SEED), TARGETS[find_profile(profile).name])
 
 
-TARGETS = {"mini": 0.90, "cifar10-cpu": 0.90, "cifar10-gpu": 0.90}
+TARGETS = {"mini": 0.90, "cifar10-cpu": 0.90, "cifar10-gpu": 0.80}
 
 TASKS = {
     "10.1": Task(
