@@ -42,7 +42,11 @@ def check_classifier(classify: Callable, profile: Profile | str, seed: int, targ
         Wrong: it misses the target (the message says by how much), or returns something else than labels.
     """
     profile = find_profile(profile)
-    pictures, labels = unseen_pictures(profile, seed)
+    return judge_labels(classify, *unseen_pictures(profile, seed), targets[profile.name])
+
+
+def judge_labels(classify: Callable, pictures: np.ndarray, labels: np.ndarray, target: float) -> str:
+    """Judge a classifier on unseen pictures ``(n, 32, 32, 3)`` uint8 with labels ``(n,)``, as ``check_classifier``."""
     answer = np.asarray(classify(pictures.copy()))
     expect(
         answer.ndim != 2 or answer.shape[1] == 1,
@@ -54,7 +58,7 @@ def check_classifier(classify: Callable, profile: Profile | str, seed: int, targ
         len(answer) == len(labels),
         f"For {len(pictures)} pictures your function returns {len(answer)} labels.",
     )
-    accuracy, target = float(np.mean(answer == labels)), targets[profile.name]
+    accuracy = float(np.mean(answer == labels))
     error = (target * (1 - target) / len(labels)) ** 0.5
     if accuracy < 0.15:
         advice = "That is about guessing: do the labels fit the pictures, and are the pixels what the network expects?"

@@ -1,0 +1,318 @@
+import numpy as np
+import pandas as pd
+
+import helpers.quiet  # noqa: F401
+from helpers.backbones import build_backbone
+from helpers.features import extract_features
+
+import keras
+from keras import layers
+
+
+# 10.1
+def cutter(place=-1, block=None, pool=layers.GlobalAveragePooling2D):
+    """Return a `cut` that ends behind another layer or block, or pools otherwise."""
+
+    def cut(backbone, asked):
+        output = backbone.model.get_layer(backbone.blocks[block or asked][place]).output
+        return keras.Model(backbone.model.input, pool()(output) if pool else output)
+
+    return cut
+
+
+def by_sequential(backbone, block):
+    last = backbone.layers_of(block)[-1]
+    return keras.Sequential([keras.Model(backbone.model.input, last.output), layers.GlobalAveragePooling2D()])
+
+
+def by_mean(backbone, block):
+    maps = backbone.layers_of(block)[-1].output
+    return keras.Model(backbone.model.inputs, keras.ops.mean(maps, axis=(1, 2)))
+
+
+def by_copied_weights(backbone, block):
+    model = cutter()(backbone, block)
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def next_block(backbone, block):
+    names = list(backbone.blocks)
+    return cutter()(backbone, names[names.index(block) + 1])
+
+
+def random_weights(backbone, block):
+    return cutter()(build_backbone(backbone.name, "mini", weights=None), block)
+
+
+def scales_once_more(backbone, block):
+    pixels = keras.Input(backbone.model.input_shape[1:])
+    return keras.Model(pixels, cutter()(backbone, block)(layers.Rescaling(1 / 255)(pixels)))
+
+
+def freezes(backbone, block):
+    model = cutter()(backbone, block)
+    model.trainable = False
+    return model
+
+
+def runs_it(backbone, block):
+    return cutter()(backbone, block)(np.zeros((1, 32, 32, 3), "float32"))
+
+
+# 10.2
+def by_sub(table, baseline):
+    points = 100 * table.drop(columns=baseline).sub(table[baseline], axis=0)
+    return points.loc[points.max(axis=1).sort_values(ascending=False).index]
+
+
+def by_a_loop(table, baseline):
+    rows = {
+        domain: {name: (row[name] - row[baseline]) * 100 for name in row.index if name != baseline}
+        for domain, row in table.iterrows()
+    }
+    order = sorted(rows, key=lambda domain: max(rows[domain].values()), reverse=True)
+    return pd.DataFrame([rows[domain] for domain in order], index=order)
+
+
+def by_transposing(table, baseline):
+    points = ((table.T - table[baseline]).T * 100).round(1).drop(baseline, axis=1)
+    return points.iloc[np.argsort(-points.to_numpy().max(axis=1))]
+
+
+def sorted_otherwise(key, ascending=False):
+    def gains(table, baseline):
+        points = by_sub(table, baseline).loc[table.index]
+        return points.loc[key(points).sort_values(ascending=ascending).index]
+
+    return gains
+
+
+def without_axis(table, baseline):
+    return 100 * (table.drop(columns=baseline) - table[baseline])
+
+
+def in_place(table, baseline):
+    base = table.pop(baseline)
+    return 100 * table.sub(base, axis=0)
+
+
+# 10.3
+def by_list(predict, pictures, labels, spoil, kinds, strengths):
+    cases = [(kind, strength) for kind in kinds for strength in strengths]
+    spoilt = np.mean([np.mean(predict(spoil(pictures, *case)) == labels) for case in cases])
+    return spoilt, np.mean(predict(pictures) == labels) - spoilt
+
+
+def by_counting(predict, pictures, labels, spoil, kinds, strengths):
+    right = total = 0
+    for kind in kinds:
+        for strength in strengths:
+            right += (predict(spoil(pictures.copy(), kind, strength)) == labels).sum()
+            total += len(labels)
+    clean = (predict(pictures) == labels).sum() / len(labels)
+    return [right / total, clean - right / total]
+
+
+def by_one_call(predict, pictures, labels, spoil, kinds, strengths):
+    everything = np.concatenate([pictures, *(spoil(pictures, k, s) for k in kinds for s in strengths)])
+    right = (predict(everything).reshape(-1, len(labels)) == labels).mean(axis=1)
+    return right[1:].mean(), right[0] - right[1:].mean()
+
+
+def changed(change):
+    """Return a `robustness` whose two numbers are changed: from the clean accuracy and all others."""
+
+    def robustness(predict, pictures, labels, spoil, kinds, strengths):
+        table = [[np.mean(predict(spoil(pictures, k, s)) == labels) for s in strengths] for k in kinds]
+        return change(np.mean(predict(pictures) == labels), np.array(table))
+
+    return robustness
+
+
+def on_top_of_each_other(predict, pictures, labels, spoil, kinds, strengths):
+    clean, accuracies = np.mean(predict(pictures) == labels), []
+    for kind in kinds:
+        for strength in strengths:
+            pictures = spoil(pictures, kind, strength)
+            accuracies.append(np.mean(predict(pictures) == labels))
+    return np.mean(accuracies), clean - np.mean(accuracies)
+
+
+def changes_the_pictures(predict, pictures, labels, spoil, kinds, strengths):
+    clean, accuracies = np.mean(predict(pictures) == labels), []
+    for kind in kinds:
+        for strength in strengths:
+            pictures[:] = spoil(pictures, kind, strength)
+            accuracies.append(np.mean(predict(pictures) == labels))
+    return np.mean(accuracies), clean - np.mean(accuracies)
+
+
+# 10.4
+def two_phases(
+    freeze=True, unfreeze=True, norms=True, factor=0.1, first_rate=None, again=True, head=True, logits=True, early=0
+):
+    """Return a `head_first`, with or without each of its parts."""
+
+    def head_first(model, x, y, learning_rate):
+        def fit(rate):
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+            model.compile(keras.optimizers.Adam(rate), loss)
+            model.fit(x, y, verbose=0, epochs=1)
+
+        backbone = model.layers[0]
+        for layer in backbone.layers[early:]:
+            layer.trainable = not freeze
+        fit(first_rate or learning_rate)
+        for layer in backbone.layers:
+            layer.trainable = unfreeze and not (norms and isinstance(layer, layers.BatchNormalization))
+        model.layers[-1].trainable = head
+        if again:
+            fit(learning_rate * factor)
+        else:
+            model.fit(x, y, verbose=0)
+
+    return head_first
+
+
+def by_sgd_in_batches(model, x, y, learning_rate):
+    backbone = model.layers[0]
+    for phase in (1, 2):
+        backbone.trainable = phase == 2
+        for layer in backbone.layers:
+            if "Normalization" in type(layer).__name__:
+                layer.trainable = False
+        model.compile(
+            optimizer=keras.optimizers.SGD(learning_rate if phase == 1 else learning_rate / 10, momentum=0.9),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        model.fit(x, y, batch_size=6, epochs=2, verbose=0)
+    return model
+
+
+def freezes_the_head_too(model, x, y, learning_rate):
+    model.trainable = False
+    one_phase(model, x, y, learning_rate)
+    model.trainable = True
+    one_phase(model, x, y, learning_rate / 10)
+
+
+def freezes_all_but_norms(model, x, y, learning_rate):
+    for layer in model.layers[0].layers:
+        layer.trainable = isinstance(layer, layers.BatchNormalization)
+    one_phase(model, x, y, learning_rate)
+    one_phase(model, x, y, learning_rate / 10)
+
+
+def one_phase(model, x, y, learning_rate):
+    model.compile(keras.optimizers.Adam(learning_rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, verbose=0)
+
+
+# 10.5
+def by_svm(block, C=5.0):
+    """Return a `train` that fits an SVM on the features of a block, or on the pixels."""
+
+    def train(pictures, labels):
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
+        extractor = cutter()(build_backbone("mini_mobilenet", "mini"), block) if block else None
+
+        def features(x):
+            return extract_features(extractor, x, cache=False) if block else x.reshape(len(x), -1)
+
+        model = make_pipeline(StandardScaler(), SVC(C=C)).fit(features(pictures), labels)
+        return lambda new: model.predict(features(new))
+
+    return train
+
+
+def by_power_spectrum(pictures, labels):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+    from sklearn.svm import SVC
+
+    def spectrum(x):
+        grey = x.mean(axis=3)
+        return np.abs(np.fft.rfft2(grey - grey.mean()))[:, :, :10].reshape(len(x), -1)
+
+    return make_pipeline(FunctionTransformer(spectrum), SVC(C=5)).fit(pictures, labels).predict
+
+
+RIGHT = {
+    "10.1": [cutter(), by_sequential, by_mean, by_copied_weights],
+    "10.2": [by_sub, by_a_loop, by_transposing],
+    "10.3": [by_list, by_counting, by_one_call],
+    "10.4": [two_phases(), by_sgd_in_batches],
+    "10.5": [(by_svm("block_2"), "mini"), (by_power_spectrum, "mini")],
+}
+WRONG = {
+    "10.1": [
+        (cutter(place=0), "inside of block_3"),
+        (next_block, "cut in block_4"),
+        (cutter(block="stem"), "cut in stem"),
+        (cutter(pool=None), "pooling is missing"),
+        (cutter(pool=layers.Flatten), "laid out flat"),
+        (cutter(pool=layers.GlobalMaxPooling2D), "strongest place"),
+        (random_weights, "pretrained weights"),
+        (scales_once_more, "take the pixels as they are"),
+        (freezes, "another flag trainable"),
+        (runs_it, "not a keras.Model"),
+        (lambda backbone, block: None, "returns nothing"),
+    ],
+    "10.2": [
+        (without_axis, "go along the rows"),
+        (lambda table, baseline: by_sub(table, baseline) / 100, "are fractions"),
+        (lambda table, baseline: -by_sub(table, baseline), "wrong sign"),
+        (lambda table, baseline: 100 * (table.div(table[baseline], axis=0) - 1).drop(columns=baseline), "relative"),
+        (lambda table, baseline: 100 * table.drop(columns=baseline), "Nothing has been subtracted"),
+        (lambda table, baseline: 100 * table.sub(table[baseline], axis=0), "leave it out"),
+        (lambda table, baseline: by_sub(table, baseline).loc[table.index], "not sorted"),
+        (sorted_otherwise(lambda points: points.max(axis=1), ascending=True), "*smallest*"),
+        (sorted_otherwise(lambda points: points["last block"]), "not one column"),
+        (sorted_otherwise(lambda points: points.mean(axis=1)), "not the mean"),
+        (in_place, "changes the table"),
+        (lambda table, baseline: by_sub(table, baseline).max(axis=1), "wanted is a DataFrame"),
+    ],
+    "10.3": [
+        (on_top_of_each_other, "spoilt already"),
+        (changes_the_pictures, "are spoilt"),
+        (changed(lambda clean, all: ((all.sum() + clean) / 10, 0.0)), "has the clean pictures in it"),
+        (changed(lambda clean, all: (all[-1].mean(), clean - all[-1].mean())), "the last kind only"),
+        (changed(lambda clean, all: (all[:, -1].mean(), 0.0)), "the last strength only"),
+        (changed(lambda clean, all: (1 - all.mean(), clean - all.mean())), "that is *wrong*"),
+        (changed(lambda clean, all: (all.mean(), all.mean() - clean)), "wrong sign"),
+        (changed(lambda clean, all: (all.mean(), 1 - all.mean())), "measured against 1"),
+        (changed(lambda clean, all: (all.mean(), 1 - all.mean() / clean)), "relative to the clean"),
+        (changed(lambda clean, all: all.mean()), "two numbers"),
+        (changed(lambda clean, all: (all.mean(axis=1), clean - all.mean(axis=1))), "one number, over all cases"),
+        (lambda p, x, y, spoil, kinds, strengths: by_list(p, x, y, spoil, kinds, strengths[-1:]), "leaves out 6 of 9"),
+    ],
+    "10.4": [
+        (two_phases(freeze=False), "would spoil the pretrained weights"),
+        (two_phases(early=3), "would spoil the pretrained weights"),
+        (two_phases(unfreeze=False), "the backbone did not move"),
+        (two_phases(norms=False), "BatchNorm layers changed"),
+        (two_phases(factor=1), "as in the first"),
+        (two_phases(factor=10), "10 times lower"),
+        (two_phases(first_rate=0.001), "your function was given 0.03"),
+        (two_phases(again=False), "without compiling the model"),
+        (two_phases(head=False), "It should go on learning"),
+        (two_phases(logits=False), "logits, not probabilities"),
+        (freezes_the_head_too, "the head did not move"),
+        (freezes_all_but_norms, "Is the whole backbone frozen"),
+        (one_phase, "calls fit 1 time"),
+        (lambda model, x, y, rate: model.fit(x, y), "before it compiles"),
+        (lambda model, x, y, rate: None, "was not trained with fit"),
+    ],
+    "10.5": [
+        ((by_svm("block_6"), "mini"), "points are missing"),
+        ((by_svm(None), "mini"), "points are missing"),
+        ((lambda pictures, labels: None, "mini"), "must return a function"),
+        ((lambda pictures, labels: lambda new: np.zeros((len(new), 10)), "mini"), "scores for each class"),
+    ],
+}
