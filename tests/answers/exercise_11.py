@@ -16,40 +16,40 @@ def by_prefix(model, block):
     backbone, _, head = model.layers
     backbone.trainable = False
     for layer in backbone.layers:
-        layer.trainable = layer.name.startswith(f"{block}_")
+        if layer.name.startswith(f"{block}_"):
+            layer.trainable = True
     head.trainable = True
 
 
 def by_name_before_the_underscore(model, block):
-    model.trainable = True
+    model.layers[0].trainable = model.layers[-1].trainable = True
     for layer in model.layers[0].layers:
         if layer.name.split("_")[0] != block:
             layer.trainable = False
 
 
-def by_the_graph(model, block):
-    model.trainable = False
-    model.layers[-1].trainable = True
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        if layer.name.rsplit("_", 1)[0] == block:
-            layer.trainable = True
+def by_looking_in_all_layers(model, block):
+    for layer in model.layers:
+        layer.trainable = layer is model.layers[-1]
+        for inner in getattr(layer, "layers", []):
+            inner.trainable = inner.name.rsplit("_", 1)[0] == block
 
 
 def last_four_of_the_model(model, block):
-    model.trainable = False
+    model.layers[0].trainable = False
     for layer in model.layers[-4:]:
         layer.trainable = True
 
 
 def last_four_of_the_backbone(model, block):
-    model.trainable = False
+    model.layers[0].trainable = False
     for layer in model.layers[0].layers[-4:]:
         layer.trainable = True
     model.layers[-1].trainable = True
 
 
 def without_underscore(model, block):
-    model.trainable = False
+    model.layers[0].trainable = False
     for layer in model.layers[0].layers:
         layer.trainable = layer.name.startswith(block)
     model.layers[-1].trainable = True
@@ -64,12 +64,14 @@ def names_of_the_model(model, block):
 
 
 def frozen_last(model, block):
-    by_prefix(model, block)
+    for layer in model.layers[0].layers:
+        layer.trainable = layer.name.startswith(f"{block}_")
+    model.layers[-1].trainable = True
     model.layers[0].trainable = False
 
 
 def frozen_head(model, block):
-    model.trainable = False
+    model.layers[0].trainable = model.layers[-1].trainable = False
     for layer in model.layers[0].layers:
         layer.trainable = layer.name.startswith(f"{block}_")
 
@@ -82,13 +84,21 @@ def nothing_frozen_first(model, block):
 
 
 def first_layer_only(model, block):
-    model.trainable = False
+    model.layers[0].trainable = False
     model.layers[0].get_layer(f"{block}_conv1").trainable = True
     model.layers[-1].trainable = True
 
 
 def all_frozen(model, block):
+    for layer in model.layers:
+        layer.trainable = False
+
+
+def whole_model_frozen_first(model, block):
     model.trainable = False
+    for layer in model.layers[0].layers:
+        layer.trainable = layer.name.startswith(f"{block}_")
+    model.layers[-1].trainable = True
 
 
 def new_head(model, block):
@@ -272,7 +282,7 @@ def on_mini(train_classifier):
 
 
 RIGHT = {
-    "11.1": [by_prefix, by_name_before_the_underscore, by_the_graph],
+    "11.1": [by_prefix, by_name_before_the_underscore, by_looking_in_all_layers],
     "11.2": [sorter(), by_sorted, by_pandas],
     "11.3": [on_features(), in_one_model],
     "11.4": [on_mini(fine_tuned()), on_mini(fine_tuned(blocks=2))],
@@ -288,6 +298,7 @@ WRONG = {
         (nothing_frozen_first, "the whole backbone learns"),
         (first_layer_only, "block2_conv2"),
         (all_frozen, "nothing learns at all"),
+        (whole_model_frozen_first, "the flag of the whole model is False"),
         (new_head, "changes weights"),
     ],
     "11.2": [
