@@ -12,7 +12,7 @@ from typing import NamedTuple
 from helpers.checks.progress import mark_done, progress_file, read_done
 from helpers.checks.task import Task, Wrong
 
-EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10")
+EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
 _hints_given: Counter[str] = Counter()
 
 

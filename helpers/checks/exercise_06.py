@@ -7,8 +7,7 @@ import inspect
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import build_backbone
-from helpers.checks.open_task import check_classifier
+from helpers.checks.fine_tuned import check_fine_tuned
 from helpers.checks.task import NOTHING, Task, Wrong, expect
 from helpers.profiles import find_profile
 
@@ -334,47 +333,10 @@ def check_early_stopping(train_with_early_stopping) -> str:
     return "After the training, the model has the weights of its best validation epoch, not of its last one."
 
 
-def check_fine_tuned(train_classifier, profile="auto", seed=0) -> str:
+def check_target(train_classifier, profile="auto", seed=0) -> str:
     """Check task 6.5."""
     profile = find_profile(profile)
-    model = train_classifier()
-    expect(
-        isinstance(model, keras.Model),
-        f"Your function returns {type(model).__name__}, not a keras.Model. Return the trained model itself.",
-    )
-    size = (profile.image_size, profile.image_size)
-    expect(
-        tuple(model.input_shape[1:]) in ((*size, 3), (None, None, 3)),
-        f"Your model takes {model.input_shape[1:]}. The pictures of this profile are {(*size, 3)}.",
-    )
-    pretrained = build_backbone(profile.backbone, profile).model
-    kernels = {weight.numpy().tobytes() for weight in pretrained.trainable_weights if len(weight.shape) == 4}
-    expect(
-        not kernels <= {weight.numpy().tobytes() for weight in model.weights},
-        "No kernel of the backbone has moved: they are exactly as they were pretrained. Was it unfrozen, and the model "
-        "compiled again?",
-    )
-
-    def classify(pictures):
-        scores = []
-        for start in range(0, len(pictures), 100):  # all of them at once would need much memory
-            batch = pictures[start : start + 100].astype("float32")
-            if batch.shape[1:3] != size:
-                batch = keras.ops.image.resize(batch, size)
-            scores.append(np.asarray(model(batch, training=False)))
-        scores = np.concatenate(scores)
-        expect(
-            scores.ndim == 2 and scores.shape[1] == 10,
-            f"For {len(pictures)} pictures your model gives an array of shape {scores.shape}. Wanted are 10 logits for "
-            "each.",
-        )
-        expect(
-            not (np.allclose(scores.sum(axis=1), 1, atol=1e-3) and scores.min() >= 0),
-            "Your model gives probabilities. Wanted are logits: no softmax at the end, and a loss that knows it.",
-        )
-        return scores.argmax(axis=1)
-
-    return check_classifier(classify, profile, seed, TARGETS)
+    return check_fine_tuned(train_classifier, profile.backbone, profile.image_size, profile, seed, TARGETS)
 
 
 TARGETS = {"mini": 0.77, "cifar10-cpu": 0.74, "cifar10-gpu": 0.83}
@@ -418,7 +380,7 @@ TASKS = {
     ),
     "6.5": Task(
         "reach the target accuracy with a fine-tuned network",
-        check_fine_tuned,
+        check_target,
         (
             "Two phases. The first one costs little if the features are computed only once.",
             "Read about keras.optimizers.schedules.CosineDecay: a rate that ends low makes the last epochs calm.",
