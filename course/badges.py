@@ -11,6 +11,7 @@ from pathlib import Path
 
 from course import CourseError
 from course.lessons import ROOT
+from course.tidy import save
 from helpers.cache import write_beside
 
 FOLDERS = ("notebooks", "notebooks/runs", "exercises", "solutions")
@@ -53,15 +54,11 @@ def stamp(root: Path = ROOT) -> list[Path]:
     repository, tag = read_address(root)
     changed = []
     for path in sorted(path for folder in FOLDERS for path in (root / folder).glob("*.ipynb")):
-        text = path.read_text(encoding="utf-8")
-        notebook = nbformat.reads(text, as_version=4)
+        notebook = nbformat.read(path, as_version=4)
         place = path.relative_to(root).as_posix()
         for cell in notebook.cells:
             cell.source = stamped(cell.id, cell.source, repository, tag, place)
-        stamped_text = nbformat.writes(notebook) + "\n"
-        if stamped_text != text:
-            with write_beside(path) as temporary:
-                temporary.write_text(stamped_text, encoding="utf-8")
+        if save(notebook, path):
             changed.append(path)
     return changed
 

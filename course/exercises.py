@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from course.lessons import ROOT
-from helpers.cache import write_beside
+from course.tidy import save
 from helpers.checks.answers import find_task
 
 SOLUTIONS, EXERCISES = ROOT / "solutions", ROOT / "exercises"
@@ -35,11 +35,7 @@ def write_exercises(solutions: Path = SOLUTIONS, exercises: Path = EXERCISES) ->
     for path in sorted(solutions.glob("[0-9][0-9]_*.ipynb")):
         solution = tidy_solution(nbformat.read(path, as_version=4))
         for target, notebook in ((path, solution), (exercises / path.name, student_version(solution))):
-            text = nbformat.writes(notebook) + "\n"
-            if not target.exists() or target.read_text(encoding="utf-8") != text:
-                target.parent.mkdir(exist_ok=True)
-                with write_beside(target) as temporary:
-                    temporary.write_text(text, encoding="utf-8")
+            if save(notebook, target):
                 changed.append(target)
     return changed
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers.cache import write_beside
+
 COMPARED = "NBVAL_CHECK_OUTPUT"
 
 
@@ -16,19 +18,26 @@ def tidy(paths: Sequence[Path]) -> list[Path]:
     """Strip notebooks in place; return those that changed."""
     import nbformat
 
-    from helpers.cache import write_beside
-
     changed = []
     for path in paths:
-        text = path.read_text(encoding="utf-8")
-        notebook = nbformat.reads(text, as_version=4)
+        notebook = nbformat.read(path, as_version=4)
         for number, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), start=1):
             cell.execution_count = number if COMPARED in cell.source else None
             if COMPARED not in cell.source:
                 cell.outputs = []
-        tidied = nbformat.writes(notebook) + "\n"
-        if tidied != text:
-            with write_beside(path) as temporary:
-                temporary.write_text(tidied, encoding="utf-8")
+        if save(notebook, path):
             changed.append(path)
     return changed
+
+
+def save(notebook, path: Path) -> bool:
+    """Write a notebook in its committed form, unless the file has it already; return whether it was written."""
+    import nbformat
+
+    text = nbformat.writes(notebook) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(exist_ok=True)
+    with write_beside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return True
