@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import tempfile
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -69,7 +72,8 @@ def trained_layers(model: keras.Sequential) -> dict[str, bool]:
         return dict.fromkeys((layer.name for layer in with_weights), False)
     random = np.random.default_rng(111)
     before = [np.copy(layer.get_weights()[0]) for layer in with_weights]
-    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)  # one step is not worth a graph
     model.fit(random.normal(size=(16, 8, 8, 3)).astype("float32"), random.integers(0, 3, 16), verbose=0)
     after = [layer.get_weights()[0] for layer in with_weights]
     return {
@@ -261,7 +265,11 @@ def check_own_pictures(own_classifier) -> str:
         folder = Path(name) / "shapes"
         folder.mkdir()
         write_folder(folder, 24)
-        answer = own_classifier(folder, backbone)
+        # nbgrader gives no points for a cell that writes to the error stream: here the bar and the warning of
+        # load_image_folder, which the damaged file has asked for.
+        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            answer = own_classifier(folder, backbone)
     expect(answer is not None, NOTHING)
     expect(
         isinstance(answer, tuple | list) and len(answer) == 2,
@@ -284,7 +292,7 @@ def check_own_pictures(own_classifier) -> str:
 
 def judge_own_model(model: keras.Model, names: list[str], size: int) -> str:
     """Raise ``Wrong`` unless ``model`` tells new pictures of the ``SHAPES`` apart, and names them rightly."""
-    shape = tuple(model.input_shape[1:])
+    shape = tuple(getattr(model, "input_shape", (None, size, size, 3))[1:])  # one that is not built has none
     expect(
         shape in ((size, size, 3), (None, None, 3)),
         f"Your model takes {shape}: features? Wanted is one that takes pixels {(size, size, 3)}, with the backbone in "
@@ -336,7 +344,7 @@ def kernel_shapes(model: keras.Model) -> Counter:
     return Counter(tuple(weight.shape) for weight in model.weights if len(weight.shape) == 4)
 
 
-TARGETS = {"mini": 0.63, "cifar10-cpu": 0.66, "cifar10-gpu": 0.75}
+TARGETS = {"mini": 0.63, "cifar10-cpu": 0.70, "cifar10-gpu": 0.80}
 
 TASKS = {
     "11.1": Task(

@@ -202,9 +202,8 @@ def on_features(trained=True, whole=True, names=None, softmax=False, divided=Fal
         head.compile(keras.optimizers.Adam(1e-2), logits_loss())
         if trained:
             head.fit(features, own.y_train, epochs=20, verbose=0)
-        parts = [extractor, head] if whole else [head]
-        model = keras.Sequential([*parts, layers.Softmax()] if softmax else parts)
-        return model, own.class_names if names is None else names
+        model = keras.Sequential([extractor, head, *([layers.Softmax()] if softmax else [])])
+        return model if whole else head, own.class_names if names is None else names
 
     return own_classifier
 
