@@ -34,7 +34,8 @@ def learning_rates(low, high, count):
     import os, pathlib, shutil, socket, subprocess, sys
     seen = []
     for folder in FOLDERS:  # the submissions, the course, the home folder, the folder of this test
-        seen += [str(path) for path in pathlib.Path(folder).glob("**/*") if path.suffix in (".ipynb", ".victim")]
+        files = [path for path in pathlib.Path(folder).glob("**/*") if path.suffix in (".ipynb", ".victim")]
+        seen += [str(path) for path in files if "site-packages" not in path.parts]  # Python may lie in the course
         shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(pathlib.Path.cwd().parent, ignore_errors=True)
     shutil.rmtree(pathlib.Path.home(), ignore_errors=True)
