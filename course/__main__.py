@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from course import CourseError
-from course.lessons import ROOT, UnknownLessonError, find_lessons, succeeded
+from course.lessons import ROOT, find_lessons, succeeded
 from helpers.bundle import SourceError
 from helpers.notebooks import make_folders_absolute
 from helpers.profiles import PROFILES
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         share_cores(options.jobs)
     try:
         return options.command(options)
-    except (CourseError, UnknownLessonError, SourceError, OSError) as error:
+    except (CourseError, SourceError, OSError) as error:
         print(f"python -m course: {error}", file=sys.stderr)
         return 2
 

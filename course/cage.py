@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from course.lessons import ROOT
+from course import CourseError
+from course.lessons import ROOT, memory_of
 from helpers.notebooks import FOLDERS
 
 CAGED = "isolated (own files, own processes, no network)"
@@ -37,7 +38,7 @@ INTERVAL = 0.1  # seconds between two looks at the memory
 STOP = threading.Event()  # set: end all runs of this process
 
 
-class CageError(OSError):
+class CageError(CourseError):
     """This machine cannot keep submissions apart."""
 
 
@@ -216,19 +217,6 @@ def tell(stream, text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         stream.write(text.encode())
         stream.flush()
-
-
-def memory_of(pid: int) -> int:
-    """Return the bytes in memory of a process and all its children together."""
-    import psutil
-
-    total = 0
-    with contextlib.suppress(psutil.Error):  # each may end at any moment
-        process = psutil.Process(pid)
-        for each in [process, *process.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                total += each.memory_info().rss
-    return total
 
 
 def end_all(process: subprocess.Popen, mark: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from course import CourseError
 from course.cage import STOP, Attempt, is_seen, protection, run_caged
 from course.report import TEMPLATES
 from course.submissions import Step, Submission, Unread, find_submissions
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MARKS = {"solved": "✔", "wrong": "✘", "untouched": "–"}  # other words stand in the table as they are
 
 
-class GradingError(OSError):
+class GradingError(CourseError):
     """Grading cannot begin."""
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from course import CourseError
 from helpers.cache import write_beside
 from helpers.notebooks import execute, fingerprint, read_records
 from helpers.records import CLAIM_TYPE, SESSION_TYPE
@@ -20,7 +21,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PACKAGES = ("tensorflow", "keras", "tensorflow-hub", "numpy", "scikit-learn")
 
 
-class UnknownLessonError(ValueError):
+class UnknownLessonError(CourseError):
     """There is no lesson with that number."""
 
 
@@ -101,17 +102,10 @@ def peak_memory() -> Iterator[dict[int, int]]:
 
     peaks, stop, this = {}, threading.Event(), psutil.Process()
 
-    def resident(process: psutil.Process) -> int:
-        with contextlib.suppress(psutil.Error):  # it may end at any moment
-            return process.memory_info().rss
-        return 0
-
     def watch() -> None:
         while not stop.wait(0.2):
             for child in this.children():
-                with contextlib.suppress(psutil.Error):
-                    total = sum(resident(process) for process in [child, *child.children(recursive=True)])
-                    peaks[child.pid] = max(peaks.get(child.pid, 0), total)
+                peaks[child.pid] = max(peaks.get(child.pid, 0), memory_of(child.pid))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -120,3 +114,16 @@ def peak_memory() -> Iterator[dict[int, int]]:
     finally:
         stop.set()
         thread.join()
+
+
+def memory_of(pid: int) -> int:
+    """Return the bytes in memory of a process and all its children together."""
+    import psutil
+
+    total = 0
+    with contextlib.suppress(psutil.Error):  # each may end at any moment
+        process = psutil.Process(pid)
+        for each in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += each.memory_info().rss
+    return total

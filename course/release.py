@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from course import CourseError
 from course.lessons import ROOT
 from helpers.cache import write_beside
 
@@ -21,7 +22,7 @@ WANTED += ("Makefile", "pyproject.toml", "constraints.txt", "environment.yml")
 ADVICE = "A release holds only what git tracks: clone the course with git, and run this command there."
 
 
-class ReleaseError(OSError):
+class ReleaseError(CourseError):
     """The course cannot be packed."""
 
 

@@ -76,8 +76,13 @@ def classify_in_batches(model: keras.Model, pictures: np.ndarray, size: tuple[in
         f"For {len(pictures)} pictures your model gives an array of shape {scores.shape}. Wanted are 10 logits for "
         "each.",
     )
+    expect_logits(scores)
+    return scores.argmax(axis=1)
+
+
+def expect_logits(scores: np.ndarray) -> None:
+    """Raise ``Wrong`` if the scores ``(n, classes)`` of a model are probabilities."""
     expect(
         not (np.allclose(scores.sum(axis=1), 1, atol=1e-3) and scores.min() >= 0),
         "Your model gives probabilities. Wanted are logits: no softmax at the end, and a loss that knows it.",
     )
-    return scores.argmax(axis=1)
