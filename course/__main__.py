@@ -201,10 +201,12 @@ def check_site_command(options: argparse.Namespace) -> int:
 
 
 def results_command(options: argparse.Namespace) -> int:
-    """Keep the results of a run."""
-    from course.results import keep_results
+    """Keep the results of a run, and put its costs into the instructors' page."""
+    from course.results import INSTRUCTORS, keep_results, write_cost_table
 
     print(f"wrote {keep_results(options.report)}")
+    if write_cost_table():
+        print(f"wrote {INSTRUCTORS}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from course import CourseError
@@ -11,6 +12,11 @@ from course.lessons import ROOT
 from helpers.cache import write_beside
 
 RESULTS = ROOT / "docs" / "results"
+INSTRUCTORS = ROOT / "docs" / "instructors.md"
+TABLE_BEGINS, TABLE_ENDS = (
+    "<!-- The next table is written by: python -m course results -->",
+    "<!-- End of the table -->",
+)
 
 
 def keep_results(report: Path, folder: Path = RESULTS) -> Path:
@@ -40,3 +46,42 @@ def keep_results(report: Path, folder: Path = RESULTS) -> Path:
             json.dumps({"hardware": hardware, **summary}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
     return result
+
+
+def read_results(folder: Path = RESULTS) -> list[dict]:
+    """Return the kept results: mini first, the others by name."""
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    return sorted(runs, key=lambda run: (run["profile"] != "mini", run["profile"]))
+
+
+def cost_table(runs: Sequence[dict]) -> str:
+    """Return a Markdown table with the seconds and the memory of each lesson in each kept run."""
+    costs = [{lesson["lesson"]: lesson for lesson in run["lessons"]} for run in runs]
+    rows = [["lesson", *(run["profile"] for run in runs)], ["---", *("---:" for run in runs)]]
+    for name in sorted({name for lessons in costs for name in lessons}):
+        rows.append([name.replace("_", " "), *(cost(lessons.get(name)) for lessons in costs)])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    hardware = "\n".join(f"- {run['profile']}: {run['hardware']}" for run in runs)
+    return f"{table}\n\n{hardware}\n"
+
+
+def cost(lesson: dict | None) -> str:
+    """Return what a lesson takes, or a dash if it was not measured."""
+    return f"{lesson['seconds']:.0f} s, {lesson['peak_memory_mb'] / 1024:.1f} GB" if lesson else "–"
+
+
+def write_cost_table(page: Path = INSTRUCTORS, folder: Path = RESULTS) -> bool:
+    """Put the table of costs into a page, between its two comments; tell whether that changed the page.
+
+    Raises:
+        CourseError: the page lacks one of the comments.
+    """
+    text = page.read_text(encoding="utf-8")
+    before, begins, rest = text.partition(TABLE_BEGINS)
+    _, ends, after = rest.partition(TABLE_ENDS)
+    if not ends:
+        raise CourseError(f"{page} needs two lines, {TABLE_BEGINS} and {TABLE_ENDS}: the table goes between them.")
+    new = f"{before}{begins}\n\n{cost_table(read_results(folder))}\n{ends}{after}"
+    with write_beside(page) as temporary:
+        temporary.write_text(new, encoding="utf-8")
+    return new != text

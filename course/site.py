@@ -14,6 +14,7 @@ from sphinx.cmd.build import build_main
 
 from course import CourseError
 from course.lessons import ROOT
+from course.results import read_results
 from course.runner import Task
 from course.site_pages import write_pages
 from helpers.records import CLAIM_TYPE, METRICS_TYPE, SESSION_TYPE
@@ -72,7 +73,7 @@ def write_sources(summary: dict, executed: Path, source: Path, solutions: bool) 
         copy = source / page.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(page, copy)
-    write_pages(summary, sorted((DOCS / "results").glob("*.json")), source)
+    write_pages(summary, read_results(), source)
 
 
 def copy_notebook(path: Path, copy: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,12 +21,12 @@ LESSON_NUMBERS = re.compile(r"[Ll]essons? (\d\d(?:(?:, | and | to )\d\d)*)")
 GAIN_LESSONS = ("02", "06")  # those that measure what the landing page shows
 
 
-def write_pages(summary: dict, results: Sequence[Path], folder: Path) -> None:
+def write_pages(summary: dict, results: Sequence[dict], folder: Path) -> None:
     """Write all pages that are made from measurements.
 
     Args:
         summary: what ``course.report.summarise`` returned.
-        results: the committed files of ``course.results``.
+        results: what ``course.results.read_results`` returned.
         folder: the source folder of the site, with its notebooks; gets the pages and their pictures.
 
     Raises:
@@ -47,7 +46,7 @@ def write_pages(summary: dict, results: Sequence[Path], folder: Path) -> None:
         "gain": gain,
         "gain_lessons": [lesson["stem"] for lesson in lessons if lesson["stem"].startswith(GAIN_LESSONS)],
         "folders": {name: (folder / name).is_dir() for name in ("exercises", "solutions")},
-        "results": [json.loads(path.read_text(encoding="utf-8")) for path in results],
+        "results": results,
         "modules": write_api_pages(folder / "api"),
     }
     environment = jinja2.Environment(

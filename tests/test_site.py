@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from course import CourseError
 from course.lessons import ROOT, find_lessons
 from course.report import summarise
-from course.results import keep_results
+from course.results import INSTRUCTORS, TABLE_ENDS, cost_table, keep_results, read_results, write_cost_table
 from helpers.records import CLAIM_TYPE
 
 pytest.importorskip("myst_nb", reason="pip install .[site]")
@@ -221,3 +221,27 @@ def test_results_are_kept_with_hardware_and_only_when_finished(summary, tmp_path
     (tmp_path / "summary.json").write_text(json.dumps(summarise([result(find_lessons()[0], "failed")], "mini")))
     with pytest.raises(CourseError, match="did not come to their end"):
         keep_results(tmp_path, tmp_path)
+
+
+def test_the_instructors_page_shows_the_costs_of_the_kept_results():
+    runs = read_results()
+    assert cost_table(runs) in INSTRUCTORS.read_text()
+    for run in runs:
+        assert [lesson["lesson"] for lesson in run["lessons"]] == [path.stem for path in find_lessons()]
+
+
+def test_a_cost_table_has_a_dash_where_nothing_was_measured(tmp_path):
+    lessons = [{"lesson": f"0{number}_x", "seconds": 10.4 * number, "peak_memory_mb": 1024} for number in (1, 2)]
+    for run in (
+        {"profile": "mini", "hardware": "A", "lessons": lessons},
+        {"profile": "p", "hardware": "B", "lessons": lessons[:1]},
+    ):
+        (tmp_path / f"{run['profile']}.json").write_text(json.dumps(run))
+    page = tmp_path / "page.md"
+    page.write_text(INSTRUCTORS.read_text())
+    assert write_cost_table(page, tmp_path) and not write_cost_table(page, tmp_path)
+    rows = "| 01 x | 10 s, 1.0 GB | 10 s, 1.0 GB |\n| 02 x | 21 s, 1.0 GB | – |\n\n- mini: A\n- p: B\n"
+    assert rows in page.read_text()
+    page.write_text(INSTRUCTORS.read_text().replace(TABLE_ENDS, ""))
+    with pytest.raises(CourseError, match="needs two lines"):
+        write_cost_table(page, tmp_path)
