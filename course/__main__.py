@@ -1,4 +1,4 @@
-"""The maintainer's and instructor's tools: ``python -m course COMMAND``. Students never need them."""
+"""The maintainer's and instructor's tools: ``python -m course COMMAND``. Students need ``run`` and ``doctor`` only."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (CourseError, SourceError, OSError) as error:
         print(f"python -m course: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("python -m course: stopped. What was finished is kept.", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -243,12 +246,15 @@ def exercises_command(options: argparse.Namespace) -> int:
 
 def release_command(options: argparse.Namespace) -> int:
     """Pack the course for students."""
+    from course.badges import read_address
     from course.release import write_release
 
     release = write_release(options.folder)
     print(f"{release.path}: {release.files} files, sha256 {release.sha256}")
     for path in release.uncommitted:
-        print(f"Not in it: the change of {path}, which is not committed.")
+        print(f"Not in it: {path}, as it is now. Commit it, and run this again.")
+    if read_address()[0].startswith("OWNER/"):
+        print("Its Colab buttons lead nowhere yet: python -m course badges --repository owner/name --tag v1")
     return 0
 
 

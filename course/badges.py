@@ -43,8 +43,9 @@ def write_address(repository: str, tag: str, root: Path = ROOT) -> None:
     text = path.read_text(encoding="utf-8")
     for key, value in (("repository", repository), ("tag", tag)):
         text = re.sub(rf'(?m)^{key} = "[^"]*"$', f'{key} = "{value}"', text)
-    with write_beside(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    if text != path.read_text(encoding="utf-8"):  # a newer file would make ``make`` set itself up again
+        with write_beside(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def stamp(root: Path = ROOT) -> list[Path]:

@@ -82,7 +82,8 @@ def why_not() -> str | None:
     if missing:
         return f"it has no {', '.join(missing)}"
     if is_seen(ROOT / "solutions") and (ROOT / "solutions").exists():
-        return f"the solutions are inside Python's own folder {sys.prefix}, which submissions see"
+        folder = next(path for path in seen() if (ROOT / "solutions").resolve().is_relative_to(Path(path).resolve()))
+        return f"the solutions are inside {folder}, which submissions see. Move the course to another folder"
     with tempfile.TemporaryDirectory() as folder:
         command = [*cage(folder), sys.executable, "-c", "import IPython"]
         result = subprocess.run(command, env=surroundings(HOME), capture_output=True, text=True, errors="replace")

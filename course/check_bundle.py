@@ -93,20 +93,23 @@ def count_rarest(labels: np.ndarray) -> int:
 
 
 def report_on_bundle(folder: Path) -> int:
-    """Print what is wrong with a bundle and which profiles it serves; return 1 if something is wrong, else 0."""
+    """Print what is wrong with a bundle and which profiles it serves; return 0 if all is right and it serves one."""
     damaged, unlisted, right = inspect_bundle(folder)
     for problem in damaged + unlisted:
         print(f"✘ {problem}")
     print(f"{len(right)} files are right, {sum(entry['bytes'] for entry in right.values()) / 1e6:.1f} MB")
-    for profile in PROFILES.values():
-        print(serves(folder, right, profile))
-    return 1 if damaged or unlisted else 0
+    lines = [serves(folder, right, profile, bool(damaged)) for profile in PROFILES.values()]
+    print("\n".join(lines))
+    useful = any(needs_of(profile) and line[0] == "✔" for profile, line in zip(PROFILES.values(), lines, strict=True))
+    return 0 if useful and not damaged and not unlisted else 1
 
 
-def serves(folder: Path, files: Mapping[str, dict], profile: Profile) -> str:
-    """Return a line that says whether a bundle serves a profile."""
+def serves(folder: Path, files: Mapping[str, dict], profile: Profile, damaged: bool) -> str:
+    """Return a line that says whether a bundle serves a profile; one with a damaged file is refused as a whole."""
     if not needs_of(profile):
         return f"✔ {profile.name}: needs no bundle"
+    if damaged:
+        return f"✘ {profile.name}: lessons refuse the bundle. Copy it again"
     short = list(shortages(folder, files, profile))
     lacks = ", ".join(words for need, words in short if not need.optional)
     without = ", ".join(words for need, words in short if need.optional)

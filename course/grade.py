@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from helpers.cache import write_beside
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_REACHED = "It was not graded: grading was stopped before it ended."
+SHOWN = 10  # files that are no exercises, in an error message
+LAYOUTS = "Collect them as FOLDER/alice/03_feature_extraction.ipynb, or FOLDER/alice_03_feature_extraction.ipynb."
 MARKS = {"solved": "✔", "wrong": "✘", "untouched": "–"}  # other words stand in the table as they are
 
 
@@ -73,21 +77,27 @@ def grade(
 
     Raises:
         NotADirectoryError: there is no such folder.
-        GradingError: there is no notebook of an exercise in it, submissions would see it, or no scheduler answers.
+        GradingError: there is no notebook of an exercise in it, submissions would see it, no scheduler answers,
+            ``output`` cannot be written, or grading was interrupted; what was graded until then is written.
         CageError: this machine cannot keep submissions apart.
     """
     from tqdm import tqdm
 
     submissions, unread = find_submissions(folder)
     if not submissions:
-        reasons = "".join(f"\n  {each.file}: {each.reason}" for each in unread)
-        raise GradingError(f"There is no notebook of an exercise in {folder}.{reasons}")
+        reasons = [f"\n  {each.file}: {each.reason}" for each in unread]
+        more = f"\n  and {len(reasons) - SHOWN} other files" if len(reasons) > SHOWN else ""
+        reasons = "".join(reasons[:SHOWN]) + more
+        raise GradingError(f"There is no notebook of an exercise in {folder}. {LAYOUTS}{reasons}")
     if scheduler is None:
         protection(unprotected)
     if is_seen(folder):
         raise GradingError(f"{folder} is inside a folder that each submission sees. Move it to another place.")
-    graded = []
-    with tqdm(total=len(submissions), bar_format="{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]") as bar:
+    output.mkdir(parents=True, exist_ok=True)
+    if not os.access(output, os.W_OK):
+        raise GradingError(f"{output} cannot be written. Name another folder: --output DIR.")
+    graded, form = [], "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]"
+    with contextlib.suppress(KeyboardInterrupt), tqdm(total=len(submissions), bar_format=form) as bar:
         for result in run_all(submissions, jobs, limits, scheduler, unprotected):
             if isinstance(result, Graded):
                 graded.append(result)
@@ -96,10 +106,14 @@ def grade(
                 unread.append(result)
                 bar.write(f"✘ {result.file}: {result.reason}")
             bar.update()
+    missing = {each.file for each in submissions} - {each.file for each in [*graded, *unread]}
+    unread += [Unread(each.student, each.file, NOT_REACHED) for each in submissions if each.file in missing]
     graded, unread = sorted(graded, key=lambda each: (each.student, each.exercise)), sorted(unread)
     table = make_table(graded, unread)
     kept_apart = "; ".join(sorted({each.protection for each in graded}))
     write_results(table, graded, unread, kept_apart, output)
+    if missing:
+        raise GradingError(f"Stopped: {len(missing)} of {len(submissions)} notebooks were not graded. See {output}.")
     return table, kept_apart
 
 
@@ -234,7 +248,10 @@ def write_results(
 
     output.mkdir(parents=True, exist_ok=True)
     with write_beside(output / "grades.csv") as temporary:
-        table.to_csv(temporary, errors="replace")  # a name or a message may hold what is no letter
+        # Spreadsheets need the mark to read UTF-8, and take a name that begins with "=" for a formula.
+        table.rename(index=lambda name: f"'{name}" if name.startswith(("=", "+", "-", "@")) else name).to_csv(
+            temporary, encoding="utf-8-sig", errors="replace"
+        )
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
     page = environment.get_template("grades.html.j2").render(
         table=table, graded=graded, unread=unread, protection=kept_apart, marks=MARKS

@@ -158,14 +158,20 @@ def run_check(step: Mapping, variables: dict, tasks: Mapping, errors: Mapping, j
 
 
 def surroundings() -> dict[str, object]:
-    """Return what the checks use: the functions and classes of their modules, and the helpers' constants."""
+    """Return what the checks use: the functions and classes of their modules, and the helpers' constants.
+
+    A method that a class inherits stands under the class, too, and so does a builtin under each module of the helpers:
+    whoever defines a name nearer than the true one is seen.
+    """
     helpers = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "helpers"]
     used = {id(value): value for module in helpers for value in vars(module).values() if isinstance(value, ModuleType)}
-    found = {}
+    found, classes = {}, set()
     for module in [*helpers, *used.values(), sys.modules["builtins"]]:
-        for name, value in list(vars(module).items()):
-            if isinstance(value, type):
-                found |= {f"{module.__name__}.{name}.{key}": code(item) for key, item in functions(value)}
+        names = {**vars(sys.modules["builtins"]), **vars(module)} if module in helpers else dict(vars(module))
+        for name, value in names.items():
+            if isinstance(value, type) and value not in classes:
+                classes.add(value)
+                found |= {f"{module.__name__}.{name}.{key}": code(item) for key, item in methods(value)}
             if callable(value):
                 found[f"{module.__name__}.{name}"] = code(value)
             elif name.isupper() and module in helpers:
@@ -173,14 +179,15 @@ def surroundings() -> dict[str, object]:
     return found
 
 
-def functions(kind: type) -> list[tuple[str, object]]:
-    """Return the methods that a class has itself."""
-    return [(name, item) for name, item in list(vars(kind).items()) if hasattr(item, "__code__")]
+def methods(kind: type) -> list[tuple[str, object]]:
+    """Return what a class has or inherits: methods, and such as properties and class methods."""
+    found = {name: item for each in reversed(kind.__mro__) for name, item in list(vars(each).items())}
+    return [(name, item) for name, item in found.items() if callable(item) or hasattr(item, "__get__")]
 
 
 def code(value: object) -> tuple:
     """Return what is different when a function is replaced, or its code or its default values are."""
-    return value, getattr(value, "__code__", None), getattr(value, "__defaults__", None)
+    return value, *(getattr(value, name, None) for name in ("__code__", "__defaults__", "__kwdefaults__"))
 
 
 def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

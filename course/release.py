@@ -27,7 +27,7 @@ class ReleaseError(CourseError):
 
 
 class Release(NamedTuple):
-    """A zip for students: where it is, its sha256, how many files are in it, and which changes are not in it."""
+    """A zip for students: its place, its sha256, how many files are in it, and what changed since the commit."""
 
     path: Path
     sha256: str
@@ -43,17 +43,20 @@ def write_release(folder: Path, root: Path = ROOT) -> Release:
         root: the course, a git clone.
 
     Raises:
-        ReleaseError: ``root`` is no git clone, or git is missing.
+        ReleaseError: ``root`` is no git clone, git is missing, or the folder cannot be made.
     """
     files = committed_files(root)
     version = tomllib.loads(files["pyproject.toml"][1].decode())["project"]["version"]
     name = f"finetuning-course-{version}"
     data = packed(files, name)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReleaseError(f"{folder} cannot be made ({error.strerror}). Name another folder.") from error
     path = folder / f"{name}.zip"
     with write_beside(path) as temporary:
         temporary.write_bytes(data)
-    changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", *WANTED).decode().splitlines()
+    changed = git(root, "status", "--porcelain", "--untracked-files=all", "--", *WANTED).decode().splitlines()
     return Release(path, hashlib.sha256(data).hexdigest(), len(files), [line[3:] for line in changed])
 
 

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from course.exercises import EXERCISES, ROLE
+from course.lessons import NOTEBOOKS
 
 LARGEST = 20 * 2**20  # bytes of a notebook; an executed exercise has less than a tenth of it
+MOST_CELLS = 500  # with code, in a notebook; an exercise has about 20
 OWN = {"setup", "parameters", "begin"}  # cells in which the course's own text always runs
+COPY = r"(-Copy\d+|-\d+| ?\(\d+\))?"  # what Jupyter and browsers add to the name of a second copy
 CHECK = re.compile(r'^check\(\s*["\'](\d+)\.(\d+)["\']', re.MULTILINE)
 
 
@@ -69,7 +72,7 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[Unread]]:
             unread.append(Unread(student, file.as_posix(), str(error)))
             continue
         if len(file.parts) == 1:
-            student = file.stem.replace(Path(exercise).stem, "").strip(" _-") or file.stem
+            student = re.sub(re.escape(Path(exercise).stem) + COPY, "", file.stem).strip(" _-") or file.stem
         found.append(Submission(student, file.as_posix(), exercise, steps_of(cells, exercise)))
     handed_in = Counter((submission.student, submission.exercise) for submission in found)
     for submission in [each for each in found if handed_in[each.student, each.exercise] > 1]:
@@ -105,6 +108,8 @@ def read_notebook(path: Path) -> tuple[str, list]:
         cells = [cell for cell in notebook.cells if cell.cell_type == "code" and isinstance(cell.source, str)]
     except Exception as error:  # whatever stands in it
         raise ValueError(f"It cannot be read as a notebook ({type(error).__name__}). Is the file complete?") from error
+    if len(cells) > MOST_CELLS:
+        raise ValueError(f"It has {len(cells):,} cells with code. {MOST_CELLS} are enough for any answer.")
     exercise = recognise(cells, path)
     if exercise is None:
         raise ValueError("It is no exercise of the course: it has none of their tasks.")
@@ -112,7 +117,11 @@ def read_notebook(path: Path) -> tuple[str, list]:
 
 
 def recognise(cells: list, path: Path) -> str | None:
-    """Return the file name of the exercise most of whose tasks are in the cells, else the one in the file's name."""
+    """Return the file name of the exercise most of whose tasks are in the cells, else the one in the file's name.
+
+    Raises:
+        ValueError: it is the lesson, which has the same file name.
+    """
     names = {path.name[:2]: path.name for path in sorted(EXERCISES.glob("[0-9][0-9]_*.ipynb"))}
     marks = [ROLE.fullmatch(name) for cell in cells for name in ids(cell)]
     numbers = [mark[2] for mark in marks if mark]
@@ -120,7 +129,10 @@ def recognise(cells: list, path: Path) -> str | None:
     for number, _ in Counter(numbers).most_common():
         if number.zfill(2) in names:
             return names[number.zfill(2)]
-    return next((name for name in names.values() if Path(name).stem in path.stem), None)
+    exercise = next((name for name in names.values() if Path(name).stem in path.stem), None)
+    if exercise and cells_of(NOTEBOOKS / exercise).keys() & {name for cell in cells for name in ids(cell)} - OWN:
+        raise ValueError(f"It is lesson {exercise[:2]}, not exercise {exercise[:2]}: hand in exercises/{exercise}.")
+    return exercise
 
 
 def ids(cell) -> list[str]:
@@ -131,11 +143,11 @@ def ids(cell) -> list[str]:
 
 
 @functools.cache
-def handed_out(exercise: str) -> dict[str, str]:
-    """Return the source of each code cell of an exercise, by id."""
+def cells_of(path: Path) -> dict[str, str]:
+    """Return the source of each code cell of a notebook of the course, by id."""
     import nbformat
 
-    notebook = nbformat.read(EXERCISES / exercise, as_version=4)
+    notebook = nbformat.read(path, as_version=4)
     return {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "code"}
 
 
@@ -145,7 +157,7 @@ def steps_of(cells: list, exercise: str) -> list[Step]:
     The cells of the set-up and of the checks are the course's own, also where the student changed or lost them. All
     others are the student's; a cell that the exercise does not have stays behind the one that it follows.
     """
-    own = handed_out(exercise)
+    own = cells_of(EXERCISES / exercise)
     answers: dict[str, str] = {}
     added: dict[str, list[str]] = {}
     last = "begin"
@@ -185,6 +197,7 @@ def place_of(cell, own: dict[str, str]) -> str | None:
     return next((name for name, text in own.items() if name not in OWN and defined & function_names(text)), None)
 
 
+@functools.cache
 def function_names(source: str) -> set[str]:
     """Return the names of the functions that a cell defines."""
     try:

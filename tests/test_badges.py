@@ -42,6 +42,13 @@ def test_badge_and_set_up_cell_get_the_address(copy, folder):
     assert '"COURSE_TAG", "v2.1")' in source["setup"]
 
 
+def test_the_same_address_again_leaves_the_files_as_old_as_they_are(copy):
+    stamp(copy)
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*.*")}
+    write_address(*read_address(copy), copy)
+    assert stamp(copy) == [] and {path: path.stat().st_mtime_ns for path in copy.rglob("*.*")} == before
+
+
 def test_nothing_else_changes(copy):
     path, before = cells(copy, "notebooks")
     write_address("ada/her-course", "v2.1", copy)

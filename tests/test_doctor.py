@@ -260,6 +260,7 @@ def test_the_bundle_serves(bundle, page, monkeypatch):
     _, problems, text = page()
     assert "files, all as the manifest says" in text
     assert "✔ cifar10-cpu: can run" in text and "lesson 11" in text
+    assert "a sound bundle takes its place" in " ".join(text.split()) and "no network" not in "".join(problems)
     assert "unset COURSE_BUNDLE" in fix_of(problems, "cifar10-gpu: cannot run, the bundle does not have 5,000 training")
 
 

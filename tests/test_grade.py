@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from course import cage
 from course.cage import CAGED, CageError, why_not
 from course.exercises import EXERCISES, SOLUTIONS
-from course.grade import GradingError, Limits, grade
+from course.grade import Graded, GradingError, Limits, grade
+from course.lessons import NOTEBOOKS
 from course.submissions import find_submissions, read_notebook, steps_of
 
 NAME = "08_hyperparameters.ipynb"  # its checks are quick
@@ -76,6 +78,12 @@ def make_grid(values):
     while True:
         parts.append(np.ones(2 * 10**7))
 """
+FORGER_3 = """
+import helpers.checks.exercise_08 as checks
+checks.abs = lambda *_: 0.0  # in the place of the builtin
+def learning_rates(low, high, count):
+    return np.geomspace(low, high, count)
+"""
 LOOP = "def learning_rates(low, high, count):\n    while True:\n        try: pass\n        except BaseException: pass"
 FAILS = "def tune(settings, score):\n    raise ValueError('\\ud800 is no letter')"
 LEAVES = "import os\ndef choose(table):\n    os._exit(0)"
@@ -129,6 +137,7 @@ def test_the_table_is_right_for_each_kind(tmp_path, monkeypatch):
     hand_in(folder / "ben" / NAME, task_8_1=WRONG_1, task_8_2="def make_grid(:", task_8_3=LEAVES, task_8_5=FAILS)
     hand_in(folder / "dan" / "any" / "name.ipynb", task_8_1=facts + VANDAL, task_8_5=RIGHT_5)
     hand_in(folder / "eva" / NAME, task_8_1=FORGER_1, task_8_2=FORGER_2)
+    hand_in(folder / "=gil" / NAME, task_8_1=FORGER_3)
     (folder / "ben" / "notes.txt").write_text("no notebook")
     (folder / "fay.ipynb").write_text("{half a notebook")
     before, repository = contents(tmp_path), contents(EXERCISES)
@@ -138,6 +147,7 @@ def test_the_table_is_right_for_each_kind(tmp_path, monkeypatch):
     assert kept_apart == CAGED
     assert table.columns.tolist() == ["solved", "8.1", "8.2", "8.3", "8.4", "8.5", "8.6"]
     assert {student: row.tolist() for student, row in table.iterrows()} == {
+        "=gil": [0, "forged", "–", "–", "–", "–", "–"],
         "abe": [1, "time limit", "memory limit", "–", "–", "✔", "–"],
         "ann": [3, "✔", "✔", "–", "–", "✔", "–"],
         "ben": [0, "✘", "crashed", "crashed", "–", "crashed", "–"],
@@ -149,7 +159,8 @@ def test_the_table_is_right_for_each_kind(tmp_path, monkeypatch):
     assert "seen [] [] no network" in page and "numpy.allclose" in page
     assert "is no letter" in page
     assert "ben/notes.txt: It is not a notebook." in page and "Is the file complete?" in page
-    assert (tmp_path / "grades" / "grades.csv").read_text(encoding="utf-8").startswith("student,solved,8.1,")
+    grades = (tmp_path / "grades" / "grades.csv").read_text(encoding="utf-8-sig")
+    assert grades.startswith("student,solved,8.1,") and "\n'=gil," in grades  # for a spreadsheet no formula
     assert not still_running(mark)
     assert {path: digest for path, digest in contents(tmp_path).items() if "grades" not in path.parts} == before
     assert contents(EXERCISES) == repository
@@ -226,6 +237,46 @@ def test_links_are_not_followed_and_two_notebooks_of_an_exercise_are_refused(tmp
     assert [submission.student for submission in submissions] == ["ben"]
     assert [each.student for each in unread] == ["ann", "ann", "cem"]
     assert "several notebooks" in unread[0].reason and "links" in unread[2].reason
+
+
+def test_a_students_whole_course_folder_is_understood(tmp_path):
+    hand_in(tmp_path / "ann" / "exercises" / NAME)
+    (tmp_path / "ann" / "notebooks").mkdir()
+    shutil.copy(NOTEBOOKS / NAME, tmp_path / "ann" / "notebooks")
+    submissions, (unread,) = find_submissions(tmp_path)
+    assert [submission.file for submission in submissions] == [f"ann/exercises/{NAME}"]
+    assert unread.reason == f"It is lesson 08, not exercise 08: hand in exercises/{NAME}."
+
+
+def test_a_second_copy_is_of_the_same_student(tmp_path):
+    stem = Path(NAME).stem
+    for name in (
+        f"ann_{stem}",
+        f"ann_{stem}-1",
+        f"ann_{stem} (1)",
+        f"ann_{stem}-Copy1",
+        f"team-1_{stem}",
+        f"team-2_{stem}",
+    ):
+        hand_in(tmp_path / f"{name}.ipynb")
+    submissions, unread = find_submissions(tmp_path)
+    assert [submission.student for submission in submissions] == ["team-1", "team-2"]
+    assert [each.student for each in unread] == 4 * ["ann"] and "several notebooks" in unread[0].reason
+
+
+def test_what_was_graded_before_an_interrupt_is_kept(tmp_path, monkeypatch):
+    for student in ("ann", "ben"):
+        hand_in(tmp_path / "in" / student / NAME)
+
+    def run_all(submissions, *_):
+        yield Graded(*submissions[0][:3], {"8.1": ("solved", "✔")}, [], 1.0, 0.1, "not apart")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("course.grade.run_all", run_all)
+    with pytest.raises(GradingError, match="1 of 2 notebooks were not graded"):
+        grade(tmp_path / "in", tmp_path / "out", 1, LIMITS, unprotected=True)
+    assert "ann,1,✔\nben,0,\n" in (tmp_path / "out" / "grades.csv").read_text(encoding="utf-8-sig")
+    assert "It was not graded" in (tmp_path / "out" / "grades.html").read_text(encoding="utf-8")
 
 
 @needs_a_cage
