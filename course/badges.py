@@ -11,7 +11,7 @@ from pathlib import Path
 
 from course import CourseError
 from course.lessons import ROOT
-from course.tidy import save
+from course.tidy import read, save
 from helpers.cache import write_beside
 
 FOLDERS = ("notebooks", "notebooks/runs", "exercises", "solutions")
@@ -50,12 +50,10 @@ def write_address(repository: str, tag: str, root: Path = ROOT) -> None:
 
 def stamp(root: Path = ROOT) -> list[Path]:
     """Write badge and address into every notebook; return those that changed. A second call changes none."""
-    import nbformat
-
     repository, tag = read_address(root)
     changed = []
     for path in sorted(path for folder in FOLDERS for path in (root / folder).glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read(path)
         place = path.relative_to(root).as_posix()
         for cell in notebook.cells:
             cell.source = stamped(cell.id, cell.source, repository, tag, place)

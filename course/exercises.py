@@ -14,9 +14,10 @@ import copy
 import re
 from pathlib import Path
 
+from course import CourseError
 from course.lessons import ROOT
-from course.tidy import save
-from helpers.checks.answers import find_task
+from course.tidy import read, save
+from helpers.checks.answers import UnknownTaskError, find_task
 
 SOLUTIONS, EXERCISES = ROOT / "solutions", ROOT / "exercises"
 MARKED = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
@@ -27,13 +28,11 @@ def write_exercises(solutions: Path = SOLUTIONS, exercises: Path = EXERCISES) ->
     """Bring the solutions into their committed form, and write the exercises; return the files that changed.
 
     Raises:
-        ValueError: a solution has marks that do not match, or a task without marks.
+        CourseError: a solution cannot be read, has marks that do not match, or a task without marks or without check.
     """
-    import nbformat
-
     changed = []
     for path in sorted(solutions.glob("[0-9][0-9]_*.ipynb")):
-        solution = tidy_solution(nbformat.read(path, as_version=4))
+        solution = tidy_solution(read(path))
         for target, notebook in ((path, solution), (exercises / path.name, student_version(solution))):
             if save(notebook, target):
                 changed.append(target)
@@ -69,7 +68,7 @@ def student_version(solution):
     """Return the exercise of a solution.
 
     Raises:
-        ValueError: marks that do not match, or a task without marks.
+        CourseError: marks that do not match, or a task without marks or without check.
     """
     exercise = copy.deepcopy(solution)
     exercise.cells = [cell for cell in exercise.cells if "solution" not in cell.metadata.get("tags", [])]
@@ -79,10 +78,14 @@ def student_version(solution):
         role = ROLE.fullmatch(cell.id)
         if role and role[1] == "task":
             number = f"{role[2]}.{role[3]}"
-            stub = rf'\1raise NotImplementedError("Exercise {number}: {find_task(number).title}")'
+            try:
+                title = find_task(number).title
+            except UnknownTaskError as error:
+                raise CourseError(f"{error} A new task needs a check: see CONTRIBUTING.md.") from error
+            stub = rf'\1raise NotImplementedError("Exercise {number}: {title}")'
             cell.source, count = MARKED.subn(stub, cell.source)
             if count == 0:
-                raise ValueError(f"The cell {cell.id} has no ### BEGIN SOLUTION … ### END SOLUTION.")
+                raise CourseError(f"The cell {cell.id} has no ### BEGIN SOLUTION … ### END SOLUTION.")
         if "SOLUTION" in cell.source:
-            raise ValueError(f"The marks in the cell {cell.id} do not match, or it is no task.")
+            raise CourseError(f"The marks in the cell {cell.id} do not match, or it is no task.")
     return exercise

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from course import CourseError
 from helpers.cache import write_beside
 
 COMPARED = "NBVAL_CHECK_OUTPUT"
 
 
 def tidy(paths: Sequence[Path]) -> list[Path]:
-    """Strip notebooks in place; return those that changed."""
-    import nbformat
+    """Strip notebooks in place; return those that changed.
 
+    Raises:
+        CourseError: one cannot be read; those before it have been stripped.
+    """
     changed = []
     for path in paths:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read(path)
         for number, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), start=1):
             cell.execution_count = number if COMPARED in cell.source else None
             if COMPARED not in cell.source:
@@ -28,6 +31,21 @@ def tidy(paths: Sequence[Path]) -> list[Path]:
         if save(notebook, path):
             changed.append(path)
     return changed
+
+
+def read(path: Path):
+    """Return a notebook of the course.
+
+    Raises:
+        CourseError: the file is missing or damaged.
+    """
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n")[0][:200]
+        raise CourseError(f"{path} cannot be read as a notebook ({reason}). Restore it with git.") from error
 
 
 def save(notebook, path: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from course import CourseError
 from course.exercises import EXERCISES, ROOT, SOLUTIONS, student_version, write_exercises
 
 NAMES = sorted(path.name for path in SOLUTIONS.glob("*.ipynb"))
@@ -102,5 +103,11 @@ def test_the_signature_and_the_docstring_stay():
     ],
 )
 def test_marks_that_do_not_match_are_refused(source):
-    with pytest.raises(ValueError, match="task-3-1"):
+    with pytest.raises(CourseError, match="task-3-1"):
         student_version(task(source))
+
+
+def test_a_damaged_solution_is_named(tmp_path):
+    (tmp_path / "03_half.ipynb").write_text('{"cells": [')
+    with pytest.raises(CourseError, match=r"half.* cannot be read as a notebook"):
+        write_exercises(tmp_path, tmp_path / "exercises")
