@@ -88,6 +88,9 @@ def check_place(folder: Path) -> None:
             f"{folder} is not empty, or not a folder, or a whole disk. Name a folder that does not exist yet, "
             f"such as {folder.with_name('new-bundle')}."
         )
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(above, os.W_OK):  # said now, not after all downloads
+        raise SourceError(f"The bundle cannot be written to {folder}. Name a folder that you can write.")
 
 
 def check_count(train_images: int | None, profile: Profile) -> None:
