@@ -15,6 +15,7 @@ from pathlib import Path
 
 HELPERS = Path(__file__).resolve().parent
 SETTINGS = ("COURSE_PROFILE", "COURSE_BUNDLE", "KERAS_HOME", "CUDA_VISIBLE_DEVICES")
+NOT_STARTED = "Kernel died before replying to kernel_info"  # Jupyter's words
 FOLDERS = ("COURSE_BUNDLE", "COURSE_CACHE", "KERAS_HOME", "TFHUB_CACHE_DIR")
 
 
@@ -59,6 +60,14 @@ def execute(notebook: Path, parameters: Mapping[str, object], executed: Path) ->
     Returns:
         None, or the last line of the error that stopped it.
     """
+    error = execute_once(notebook, parameters, executed)
+    if error and NOT_STARTED in error:  # kernels that start at the same time may want the same port; no cell has run
+        error = execute_once(notebook, parameters, executed)
+    return error
+
+
+def execute_once(notebook: Path, parameters: Mapping[str, object], executed: Path) -> str | None:
+    """Do what ``execute`` does, with one kernel."""
     import papermill
 
     try:

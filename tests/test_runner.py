@@ -7,6 +7,7 @@ import pytest
 from course import lessons
 from course.__main__ import main
 from course.lessons import find_lessons, fingerprint, run_lesson, succeeded
+from helpers.notebooks import execute
 from helpers.records import CLAIM_TYPE, SESSION_TYPE
 
 SESSION = {"profile": "mini", "device": "CPU"}
@@ -133,3 +134,17 @@ def test_folders_may_be_named_from_where_one_stands(folder, monkeypatch):
 def test_unknown_lesson_lists_the_known_ones(capsys):
     assert main(["run", "--lessons", "77"]) == 2
     assert "Choose from: 00, 01, 02, 03" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("deaths", "outcome"), [(1, None), (2, "RuntimeError: Kernel died before replying")])
+def test_a_kernel_that_does_not_start_gets_a_second_chance(monkeypatch, tmp_path, deaths, outcome):
+    calls = []
+
+    def start(*_, **__):
+        calls.append(1)
+        if len(calls) <= deaths:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr("papermill.execute_notebook", start)
+    error = execute(tmp_path / "a.ipynb", {}, tmp_path / "b.ipynb")
+    assert len(calls) == 2 and (error is None if outcome is None else error.startswith(outcome))
