@@ -1,4 +1,4 @@
-"""The maintainer's and instructor's tools. Students never need them."""
+"""The maintainer's and instructor's tools. Students need ``run`` and ``doctor`` only."""
 
 
 class CourseError(Exception):

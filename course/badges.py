@@ -40,10 +40,10 @@ def write_address(repository: str, tag: str, root: Path = ROOT) -> None:
     if not re.fullmatch(r"[\w.][\w./-]*", tag):
         raise CourseError(f"{tag!r} is no tag: write one such as v1, without spaces.")
     path = root / "pyproject.toml"
-    text = path.read_text(encoding="utf-8")
+    text = before = path.read_text(encoding="utf-8")
     for key, value in (("repository", repository), ("tag", tag)):
         text = re.sub(rf'(?m)^{key} = "[^"]*"$', f'{key} = "{value}"', text)
-    if text != path.read_text(encoding="utf-8"):  # a newer file would make ``make`` set itself up again
+    if text != before:  # a newer file would make ``make`` set itself up again
         with write_beside(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 

@@ -81,8 +81,8 @@ def why_not() -> str | None:
     missing = [name for name in ("unshare", "setpriv", "findmnt", "pivot_root") if shutil.which(name) is None]
     if missing:
         return f"it has no {', '.join(missing)}"
-    if is_seen(ROOT / "solutions") and (ROOT / "solutions").exists():
-        folder = next(path for path in seen() if (ROOT / "solutions").resolve().is_relative_to(Path(path).resolve()))
+    folder = seen_folder_of(ROOT / "solutions")
+    if folder and (ROOT / "solutions").exists():
         return f"the solutions are inside {folder}, which submissions see. Move the course to another folder"
     with tempfile.TemporaryDirectory() as folder:
         command = [*cage(folder), sys.executable, "-c", "import IPython"]
@@ -113,9 +113,9 @@ def seen() -> list[str]:
     return sorted(wanted - inside)
 
 
-def is_seen(path: Path) -> bool:
-    """Tell whether a submission sees a file or folder."""
-    return any(path.resolve().is_relative_to(Path(other).resolve()) for other in seen())
+def seen_folder_of(path: Path) -> str | None:
+    """Return the entry of ``seen`` through which a submission sees a file or folder, or None if it does not."""
+    return next((other for other in seen() if path.resolve().is_relative_to(Path(other).resolve())), None)
 
 
 def surroundings(home: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from course import CourseError
-from course.cage import STOP, Attempt, is_seen, protection, run_caged
+from course.cage import STOP, Attempt, protection, run_caged, seen_folder_of
 from course.report import TEMPLATES
 from course.submissions import Step, Submission, Unread, find_submissions
 from helpers.cache import write_beside
@@ -25,7 +25,7 @@ MARKS = {"solved": "✔", "wrong": "✘", "untouched": "–"}  # other words sta
 
 
 class GradingError(CourseError):
-    """Grading cannot begin."""
+    """Grading cannot begin, or was stopped."""
 
 
 class Limits(NamedTuple):
@@ -91,7 +91,7 @@ def grade(
         raise GradingError(f"There is no notebook of an exercise in {folder}. {LAYOUTS}{reasons}")
     if scheduler is None:
         protection(unprotected)
-    if is_seen(folder):
+    if seen_folder_of(folder):
         raise GradingError(f"{folder} is inside a folder that each submission sees. Move it to another place.")
     output.mkdir(parents=True, exist_ok=True)
     if not os.access(output, os.W_OK):
@@ -106,8 +106,9 @@ def grade(
                 unread.append(result)
                 bar.write(f"✘ {result.file}: {result.reason}")
             bar.update()
-    missing = {each.file for each in submissions} - {each.file for each in [*graded, *unread]}
-    unread += [Unread(each.student, each.file, NOT_REACHED) for each in submissions if each.file in missing]
+    reached = {each.file for each in [*graded, *unread]}
+    missing = [Unread(each.student, each.file, NOT_REACHED) for each in submissions if each.file not in reached]
+    unread += missing
     graded, unread = sorted(graded, key=lambda each: (each.student, each.exercise)), sorted(unread)
     table = make_table(graded, unread)
     kept_apart = "; ".join(sorted({each.protection for each in graded}))
@@ -246,7 +247,6 @@ def write_results(
     """Write ``grades.csv`` and ``grades.html``; the same results give the same bytes."""
     import jinja2
 
-    output.mkdir(parents=True, exist_ok=True)
     with write_beside(output / "grades.csv") as temporary:
         # Spreadsheets need the mark to read UTF-8, and take a name that begins with "=" for a formula.
         table.rename(index=lambda name: f"'{name}" if name.startswith(("=", "+", "-", "@")) else name).to_csv(

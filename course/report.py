@@ -26,6 +26,11 @@ def summarise(results: Sequence[dict], profile: str) -> dict:
     }
 
 
+def unfinished(summary: dict) -> list[str]:
+    """Return the names of the lessons that did not come to their end."""
+    return [lesson["lesson"] for lesson in summary["lessons"] if lesson["status"] != "passed"]
+
+
 def write_report(results: Sequence[dict], profile: str, folder: Path) -> Path:
     """Write ``summary.json``, a page for each executed lesson, and ``index.html``; return the latter.
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from course import CourseError
 from course.lessons import ROOT
+from course.report import unfinished
 from helpers.cache import write_beside
 
 RESULTS = ROOT / "docs" / "results"
 INSTRUCTORS = ROOT / "docs" / "instructors.md"
-TABLE_BEGINS, TABLE_ENDS = (
-    "<!-- The next table is written by: python -m course results -->",
-    "<!-- End of the table -->",
-)
+TABLE_BEGINS = "<!-- The next table is written by: python -m course results -->"
+TABLE_ENDS = "<!-- End of the table -->"
 
 
 def keep_results(report: Path, folder: Path = RESULTS) -> Path:
@@ -34,7 +33,7 @@ def keep_results(report: Path, folder: Path = RESULTS) -> Path:
     if not path.exists():
         raise CourseError(f"There is no {path}. Run the lessons first: python -m course run --output {report}")
     summary = json.loads(path.read_text(encoding="utf-8"))
-    stopped = [lesson["lesson"] for lesson in summary["lessons"] if lesson["status"] != "passed"]
+    stopped = unfinished(summary)
     if stopped:
         raise CourseError(f"These lessons did not come to their end: {', '.join(stopped)}. Run them again.")
     memory = psutil.virtual_memory().total / 2**30

@@ -14,6 +14,7 @@ from sphinx.cmd.build import build_main
 
 from course import CourseError
 from course.lessons import ROOT
+from course.report import unfinished
 from course.results import read_results
 from course.runner import Task
 from course.site_pages import write_pages
@@ -47,7 +48,7 @@ def build_site(summary: dict, executed: Path, target: Path, solutions: bool = Fa
     Raises:
         CourseError: a lesson did not come to its end, a page lacks a figure, or Sphinx found a fault.
     """
-    stopped = [lesson["lesson"] for lesson in summary["lessons"] if lesson["status"] != "passed"]
+    stopped = unfinished(summary)
     if stopped:
         raise CourseError(f"These lessons did not come to their end, so there is no site: {', '.join(stopped)}.")
     source, new = target.with_name(f"{target.name}-source"), target.with_name(f"{target.name}-new")

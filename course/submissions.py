@@ -19,6 +19,7 @@ from typing import NamedTuple, TypedDict
 
 from course.exercises import EXERCISES, ROLE
 from course.lessons import NOTEBOOKS
+from course.tidy import read
 
 LARGEST = 20 * 2**20  # bytes of a notebook; an executed exercise has less than a tenth of it
 MOST_CELLS = 500  # with code, in a notebook; an exercise has about 20
@@ -130,7 +131,8 @@ def recognise(cells: list, path: Path) -> str | None:
         if number.zfill(2) in names:
             return names[number.zfill(2)]
     exercise = next((name for name in names.values() if Path(name).stem in path.stem), None)
-    if exercise and cells_of(NOTEBOOKS / exercise).keys() & {name for cell in cells for name in ids(cell)} - OWN:
+    only_lesson = cells_of(NOTEBOOKS / exercise).keys() - cells_of(EXERCISES / exercise).keys() if exercise else set()
+    if any(name in only_lesson for cell in cells for name in ids(cell)):
         raise ValueError(f"It is lesson {exercise[:2]}, not exercise {exercise[:2]}: hand in exercises/{exercise}.")
     return exercise
 
@@ -145,10 +147,7 @@ def ids(cell) -> list[str]:
 @functools.cache
 def cells_of(path: Path) -> dict[str, str]:
     """Return the source of each code cell of a notebook of the course, by id."""
-    import nbformat
-
-    notebook = nbformat.read(path, as_version=4)
-    return {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "code"}
+    return {cell.id: cell.source for cell in read(path).cells if cell.cell_type == "code"}
 
 
 def steps_of(cells: list, exercise: str) -> list[Step]:
