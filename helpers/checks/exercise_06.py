@@ -7,6 +7,7 @@ import inspect
 import numpy as np
 
 import helpers.quiet  # noqa: F401
+from helpers.checks.compiled import NotedModel, check_loss
 from helpers.checks.fine_tuned import check_fine_tuned
 from helpers.checks.task import NOTHING, Task, Wrong, expect
 from helpers.profiles import find_profile
@@ -85,19 +86,6 @@ def check_epochs(epochs: list[int], done: int, more: int) -> None:
     )
 
 
-class NotedModel(keras.Sequential):
-    """A model that notes which weights were trainable when it was compiled."""
-
-    def compile(self, *args, **kwargs):
-        self.noted = [id(weight) for weight in self.trainable_weights]
-        return super().compile(*args, **kwargs)
-
-    def remark(self) -> str:
-        """Return advice if flags were set after compile, which Keras honours only until the next fit."""
-        late = self.noted != [id(weight) for weight in self.trainable_weights]
-        return " (You set flags after compile. That works only as long as there is no fit between.)" if late else ""
-
-
 def model_after_phase_one(rate: float) -> tuple[NotedModel, keras.Model]:
     """Return a model that is compiled as for phase 1, and its frozen base, which has Conv2D and BatchNorm layers."""
     keras.utils.set_random_seed(62)
@@ -173,27 +161,6 @@ def check_rate(rate: float, head_rate: float) -> None:
         np.isclose(rate, head_rate / 10, rtol=1e-3),
         f"The head learned at {head_rate:g}, and now the learning rate is {rate:g}. Wanted is one 10 times lower: "
         "does your function use the rate that it is given?",
-    )
-
-
-def check_loss(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
-    """Raise ``Wrong`` unless a model is compiled for integer labels and logits; ``x`` and ``y`` are to judge it."""
-    logits = np.asarray(model(x, training=False), "float64")
-    logs = np.log(np.exp(logits).sum(axis=1))
-    expected = float(np.mean(logs - logits[np.arange(len(y)), y]))
-    try:
-        loss = float(
-            model.compute_loss(x, keras.ops.convert_to_tensor(y), keras.ops.convert_to_tensor(logits, "float32"))
-        )
-    except Exception as error:
-        raise Wrong(
-            f"The loss cannot be computed for integer labels ({type(error).__name__}). Which loss takes labels such as "
-            "3, and which takes one-hot vectors?"
-        ) from error
-    expect(
-        np.isclose(loss, expected, rtol=1e-3),
-        f"On some pictures the loss should be {expected:.3f}, but it is {loss:.3f}. The model gives logits, not "
-        "probabilities, and the labels are integers: does the loss know both?",
     )
 
 

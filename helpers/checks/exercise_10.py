@@ -9,7 +9,7 @@ import pandas as pd
 
 import helpers.quiet  # noqa: F401
 from helpers.backbones import Backbone, build_backbone
-from helpers.checks.exercise_06 import check_loss
+from helpers.checks.compiled import check_loss
 from helpers.checks.open_task import judge_labels
 from helpers.checks.pictures import UNSEEN_SEED
 from helpers.checks.task import NOTHING, Task, Wrong, expect
