@@ -29,6 +29,7 @@ class Profile:
             name in a bundle.
         hub_image_size: side of the pictures that this module takes, in pixels.
         vgg_image_size: side of the pictures that VGG16 sees, in pixels.
+        vgg_train_size: training pictures of the lesson with VGG16.
         stand_ins: the embedded network that takes the place of a large one, by the large one's name.
     """
 
@@ -49,6 +50,7 @@ class Profile:
     hub_modules: tuple[str, ...]
     hub_image_size: int
     vgg_image_size: int
+    vgg_train_size: int
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -73,6 +75,7 @@ PROFILES = {
             hub_modules=("mini_mobilenet_hub",),
             hub_image_size=32,
             vgg_image_size=32,
+            vgg_train_size=2000,
             stand_ins={"mobilenet": "mini_mobilenet", "vgg16": "mini_vgg"},
         ),
         Profile(
@@ -97,6 +100,7 @@ PROFILES = {
             ),
             hub_image_size=224,
             vgg_image_size=48,
+            vgg_train_size=1000,
         ),
         Profile(
             name="cifar10-gpu",
@@ -121,6 +125,7 @@ PROFILES = {
             ),
             hub_image_size=224,
             vgg_image_size=224,
+            vgg_train_size=2000,
         ),
     )
 }
