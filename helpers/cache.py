@@ -25,7 +25,7 @@ def cache_folder(*parts: str) -> Path:
     Raises:
         CacheFolderError: nothing can be written there.
     """
-    return writable_folder(cache_root().joinpath(*parts), "COURSE_CACHE")
+    return writable_folder(cache_root().joinpath(*parts), "the variable COURSE_CACHE")
 
 
 def cache_root() -> Path:
@@ -36,12 +36,12 @@ def cache_root() -> Path:
     return Path(root).expanduser()
 
 
-def writable_folder(folder: Path, variable: str) -> Path:
+def writable_folder(folder: Path, setting: str) -> Path:
     """Make a folder if it is missing, and make sure that files can be written there.
 
     Args:
         folder: its path.
-        variable: the environment variable that names another folder, for the message.
+        setting: what names another folder, for the message, such as "the variable KERAS_HOME".
 
     Raises:
         CacheFolderError: nothing can be written there.
@@ -52,8 +52,8 @@ def writable_folder(folder: Path, variable: str) -> Path:
             pass
     except OSError as error:
         raise CacheFolderError(
-            f"The cache folder {folder} cannot be written ({error.strerror or error}). "
-            f"Set the variable {variable} to a folder that you can write, and start again."
+            f"The folder {folder} cannot be written ({error.strerror or error}). "
+            f"Set {setting} to a folder that you can write, and start again."
         ) from error
     return folder
 

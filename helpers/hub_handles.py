@@ -97,7 +97,7 @@ def unpack(archive: Path) -> Path:
     """
     folder = cache_of_modules() / digest_of(archive, "sha1")
     if not folder.exists():
-        writable_folder(folder.parent, "TFHUB_CACHE_DIR")
+        writable_folder(folder.parent, "the variable TFHUB_CACHE_DIR")
         with write_beside(folder) as temporary:
             try:
                 with tarfile.open(archive) as opened:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import warnings
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 
-from helpers.cache import cache_folder, write_beside
+from helpers.cache import CacheFolderError
 from helpers.datasets import ImageData
-from helpers.near_duplicates import SIDE, group_numbers, near_duplicates
+from helpers.group_split import split
+from helpers.near_duplicates import group_numbers, near_duplicates
 from helpers.picture_files import PictureFile
+from helpers.store_pictures import ENDINGS, StoredPictures, store_pictures
 
-FORMATS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WEBP": (".webp",), "GIF": (".gif",)}
-ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
 SPLITS = ("train", "validation", "test")
 LEAST_PICTURES = 3  # of a class: one for each split
 
@@ -34,7 +33,8 @@ class ImageFolder(ImageData):
     Attributes:
         files: the file of each picture, by split: "train", "validation", "test"; in the order of the pictures.
         skipped: file -> why it is not in the data set.
-        near_duplicates: pairs of files that show nearly the same. Both are always in the same split.
+        near_duplicates: pairs of files that show nearly the same, as few as join all that do. Both are always in the
+            same split.
     """
 
     files: dict[str, list[Path]] = field(default_factory=dict)
@@ -53,9 +53,9 @@ def load_image_folder(
 
     Args:
         path: holds one folder for each class, with JPEG, PNG, WebP or GIF files (also in folders inside). Hidden files
-            are ignored. Files that cannot be read are skipped, and named in one warning.
+            are ignored. What cannot be read is skipped, and named in one warning.
         image_size: side of the pictures that come out, in pixels.
-        seed: which pictures go into which split.
+        seed: which pictures go into which split; a whole number from 0 on.
         validation, test: the parts of each class that go there, above 0; together below 1.
 
     Returns:
@@ -64,36 +64,49 @@ def load_image_folder(
 
     Raises:
         ImageFolderError: there is no such folder, it has fewer than two classes, a class has fewer than three
-            readable pictures, or the parts are no parts.
+            readable pictures or has not three that differ, an argument makes no sense, or the disk fails.
         CacheFolderError: the cache folder cannot be written.
     """
-    if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
-        raise ImageFolderError(
-            f"validation={validation} and test={test} leave no training pictures, or are no parts: give numbers such "
-            "as 0.15 and 0.15."
-        )
+    check_arguments(path, image_size, seed, validation, test)
     path = Path(path).expanduser()
     files, skipped = find_pictures(path)
-    stored, unreadable, thumbnails = store_pictures(files, path, image_size)
-    skipped |= unreadable
-    files = [file for file in files if file not in unreadable]
+    stored = store(files, path, int(image_size))
+    skipped |= stored.unreadable
+    files = [file for file in files if file not in stored.unreadable]
     warn_of_skipped(skipped, path, len(files))
     names = tuple(class_folder.name for class_folder in class_folders(path))
     labels = np.array([names.index(file.relative_to(path).parts[0]) for file in files], np.int64)
     check_counts(labels, names, path)
-    pairs = near_duplicates(thumbnails)
+    pairs = near_duplicates(stored.thumbnails, stored.digests)
     report_near_duplicates([(files[a], files[b], labels[a] == labels[b]) for a, b in pairs], path)
     rows = dict(zip(SPLITS, split(labels, group_numbers(pairs, len(labels)), validation, test, seed), strict=True))
+    check_splits({part: labels[rows[part]] for part in SPLITS}, names, path)
     print(f"{len(files):,} pictures in {len(names)} classes: " + ", ".join(f"{len(rows[s]):,} {s}" for s in SPLITS))
     return ImageFolder(
         name=path.name,
         class_names=names,
-        **{f"x_{part}": PictureFile(stored, image_size, rows[part]) for part in SPLITS},
+        **{f"x_{part}": PictureFile(stored.path, int(image_size), rows[part]) for part in SPLITS},
         **{f"y_{part}": labels[rows[part]] for part in SPLITS},
         files={part: [files[row] for row in rows[part]] for part in SPLITS},
         skipped=skipped,
         near_duplicates=[(files[a], files[b]) for a, b in pairs],
     )
+
+
+def check_arguments(path: object, image_size: object, seed: object, validation: object, test: object) -> None:
+    """Raise ImageFolderError if an argument of ``load_image_folder`` makes no sense."""
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ImageFolderError(f"path={path!r} is no path: give that of a folder, such as 'pets'.")
+    if not isinstance(image_size, Integral) or isinstance(image_size, bool) or image_size < 1:
+        raise ImageFolderError(f"image_size={image_size!r} is no number of pixels: give a whole number such as 224.")
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise ImageFolderError(f"seed={seed!r} is no seed: give a whole number such as 0, not below 0.")
+    parts = isinstance(validation, Real) and isinstance(test, Real)
+    if not (parts and 0 < validation < 1 and 0 < test < 1 and validation + test < 1):
+        raise ImageFolderError(
+            f"validation={validation!r} and test={test!r} leave no training pictures, or are no parts: give numbers "
+            "such as 0.15 and 0.15."
+        )
 
 
 def class_folders(path: Path) -> list[Path]:
@@ -115,7 +128,7 @@ def find_pictures(path: Path) -> tuple[list[Path], dict[Path, str]]:
     classes = class_folders(path)
     if not classes:
         loose = sum(entry.suffix.lower() in ENDINGS for entry in path.iterdir())
-        found = f"has {loose} pictures, but no folders" if loose else "is empty"
+        found = f"has {loose} pictures, but no folders" if loose else "has no folders"
         raise ImageFolderError(f"{path} {found}. {wanted}")
     if {entry.name.lower() for entry in classes} <= {"train", "training", "val", "valid", "validation", "test"}:
         raise ImageFolderError(
@@ -124,95 +137,61 @@ def find_pictures(path: Path) -> tuple[list[Path], dict[Path, str]]:
         )
     if len(classes) == 1:
         raise ImageFolderError(f"{path} has one class only, {classes[0].name}; at least two are needed. {wanted}")
-    pictures, skipped = [], {}
+    loose = [entry for entry in path.iterdir() if entry.suffix.lower() in ENDINGS and entry not in classes]
+    skipped = {file: "it is in no class folder" for file in loose if not file.name.startswith(".")}
+    pictures = []
     for folder in classes:
-        for file in sorted(folder.rglob("*")):
-            if file.is_dir() or any(part.startswith(".") for part in file.relative_to(path).parts):
-                continue
-            if file.suffix.lower() in ENDINGS:
-                pictures.append(file)
+        files, unread = list_files(folder)
+        skipped |= unread
+        for file in files:
+            reason = why_not_a_picture(file)
+            if reason:
+                skipped[file] = reason
             else:
-                skipped[file] = "not a JPEG, PNG, WebP or GIF file"
+                pictures.append(file)
     return pictures, skipped
 
 
-def store_pictures(files: list[Path], root: Path, side: int) -> tuple[Path, dict[Path, str], np.ndarray]:
-    """Write all pictures, made square, into one file in the cache folder, unless an earlier call has done so.
+def list_files(folder: Path) -> tuple[list[Path], dict[Path, str]]:
+    """Return all files in a folder and in those inside, in order, and why a folder inside is left out."""
+    files, left_out = [], {}
 
-    Returns:
-        That file; file -> reason of those that cannot be read; and a thumbnail ``(n, SIDE, SIDE, 3)`` of each other.
-    """
-    import PIL
-    from PIL import Image
-    from tqdm.auto import tqdm
+    def note(error: OSError) -> None:
+        left_out[Path(error.filename)] = f"the folder cannot be read ({error.strerror})"
 
-    described = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = hashlib.sha256(json.dumps([described, side, PIL.__version__]).encode() + Path(__file__).read_bytes())
-    stored = cache_folder("folders") / f"{key.hexdigest()[:20]}.pixels"
-    notes = stored.with_suffix(".npz")
-    if stored.exists() and notes.exists():
-        with np.load(notes) as arrays:
-            reasons = json.loads(str(arrays["reasons"]))
-            return stored, {root / name: reason for name, reason in reasons.items()}, arrays["thumbnails"]
-    unreadable, thumbnails = {}, []
-    with (
-        write_beside(stored) as temporary,
-        open(temporary, "wb") as output,
-        ThreadPoolExecutor(2) as pool,
-        warnings.catch_warnings(),
-        tqdm(total=len(files), desc="reading pictures", unit=" files") as bar,
-    ):
-        warnings.simplefilter("ignore")  # of odd EXIF data and the like
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for start in range(0, len(files), 64):  # so that few decoded pictures wait to be written
-            part = files[start : start + 64]
-            for file, answer in zip(part, pool.map(lambda file: read_or_explain(file, side), part), strict=True):
-                if isinstance(answer, str):
-                    unreadable[file] = answer
-                else:
-                    output.write(answer.tobytes())
-                    thumbnails.append(np.asarray(Image.fromarray(answer).resize((SIDE, SIDE), Image.Resampling.BOX)))
-            bar.update(len(part))
-    thumbnails = np.array(thumbnails, np.uint8).reshape(-1, SIDE, SIDE, 3)
-    reasons = {str(file.relative_to(root)): reason for file, reason in unreadable.items()}
-    with write_beside(notes) as temporary:
-        np.savez(temporary, reasons=json.dumps(reasons), thumbnails=thumbnails)
-    return stored, unreadable, thumbnails
+    for place, folders, names in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [Path(place, name) for name in folders if Path(place, name).is_symlink()]
+        left_out |= dict.fromkeys(links, "it is a link to a folder, which is not followed")
+        files += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(files), left_out
 
 
-def read_or_explain(file: Path, side: int) -> np.ndarray | str:
-    """Return a picture as ``read_picture`` does, or why it cannot be read."""
-    from PIL import UnidentifiedImageError
-
-    if file.stat().st_size == 0:
-        return "the file is empty"
+def why_not_a_picture(file: Path) -> str:
+    """Return why a file is not worth reading, or nothing."""
+    if file.suffix.lower() not in ENDINGS:
+        return "not a JPEG, PNG, WebP or GIF file"
     try:
-        return read_picture(file, side)
-    except UnidentifiedImageError:
-        return "it is no picture, or its beginning is damaged"
-    except Exception as error:  # a damaged file fails in many ways
-        return f"it is damaged ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        if not file.is_file():
+            return "it is no file, or a link to none"
+        with open(file, "rb"):
+            return ""
+    except OSError as error:
+        return f"it cannot be opened ({error.strerror})"
 
 
-def read_picture(file: Path | str, side: int) -> np.ndarray:
-    """Read one picture file as ``(side, side, 3)`` uint8, RGB in [0, 255]; see ``load_image_folder``.
-
-    Raises:
-        Exception: of many kinds, if the file is no picture or damaged.
-    """
-    from PIL import Image, ImageOps
-
-    with Image.open(file) as image:
-        if image.format not in FORMATS:
-            raise ValueError(f"a {image.format} file, whatever its name says")
-        image.draft("RGB", (side, side))  # a large JPEG is decoded at a fraction of its size
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16 bits of grey
-            image = Image.fromarray((np.asarray(image, np.float32) / 257).clip(0, 255).astype(np.uint8))
-        elif "A" in image.mode or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.asarray(ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC))
+def store(files: list[Path], root: Path, side: int) -> StoredPictures:
+    """Do ``store_pictures``; raise ImageFolderError if the disk fails."""
+    try:
+        return store_pictures(files, root, side)
+    except CacheFolderError:
+        raise
+    except OSError as error:
+        raise ImageFolderError(
+            f"The pictures cannot be stored: {error.strerror} ({error.filename or 'in the cache folder'}). Nothing is "
+            "left half written. Make sure that the disk is there and has room, and call again; the variable "
+            "COURSE_CACHE names another cache folder."
+        ) from error
 
 
 def warn_of_skipped(skipped: dict[Path, str], root: Path, count: int) -> None:
@@ -229,7 +208,23 @@ def check_counts(labels: np.ndarray, names: tuple[str, ...], root: Path) -> None
     if few:
         raise ImageFolderError(
             f"In {root}, each class needs at least {LEAST_PICTURES} readable pictures, one for each of training, "
-            f"validation and test, but {', '.join(few)}. Add pictures, or move the folder away."
+            f"validation and test, but {', '.join(few)}. Add pictures (a warning names the files that were skipped), "
+            "or move the folder away."
+        )
+
+
+def check_splits(labels: dict[str, np.ndarray], names: tuple[str, ...], root: Path) -> None:
+    """Raise ImageFolderError if a class has no pictures in a split."""
+    lacking = [
+        f"{name} has none for {part}"
+        for label, name in enumerate(names)
+        for part in SPLITS
+        if label not in labels[part]
+    ]
+    if lacking:
+        raise ImageFolderError(
+            f"In {root}, pictures that are nearly the same stay in one split, and then {', '.join(lacking)}: too few "
+            "of them differ. Delete copies, and add pictures that differ."
         )
 
 
@@ -247,35 +242,3 @@ def report_near_duplicates(pairs: list[tuple[Path, Path, bool]], root: Path) -> 
     if torn:
         text += f" Of these, {torn} have two different labels: one of the two must be wrong."
     warnings.warn("\n".join([text, *shown, *more]), stacklevel=3)
-
-
-def split(labels: np.ndarray, groups: np.ndarray, validation: float, test: float, seed: int) -> list[np.ndarray]:
-    """Divide pictures by class, and never a group.
-
-    Args:
-        labels: ``(n,)`` integers. groups: ``(n,)`` integers, the group of each picture.
-        validation, test: parts of each class.
-        seed: which pictures.
-
-    Returns:
-        The rows of the training, validation and test pictures, each in random order. Each class has at least one
-        picture in each, as far as its groups allow.
-    """
-    random = np.random.RandomState(seed)
-    _, first_of_group = np.unique(groups, return_index=True)
-    parts: list[list[int]] = [[], [], []]
-    for label in np.unique(labels):
-        of_class = random.permutation(groups[first_of_group[labels[first_of_group] == label]])
-        total = int(np.sum(labels == label))
-        quotas = [max(1, round(test * total)), max(1, round(validation * total))]
-        for group in of_class:
-            members = np.flatnonzero(groups == group).tolist()
-            if quotas[0] > 0:
-                parts[2] += members
-                quotas[0] -= len(members)
-            elif quotas[1] > 0:
-                parts[1] += members
-                quotas[1] -= len(members)
-            else:
-                parts[0] += members
-    return [random.permutation(np.array(part, np.int64)) for part in parts]

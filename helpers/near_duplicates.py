@@ -9,29 +9,51 @@ LEAST_CORRELATION = 0.98  # copies of photographs as JPEG of quality 30 or at ha
 LARGEST_DIFFERENCE = 12  # mean over the thumbnail, in grey levels
 
 
-def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
-    """Compare each picture with each other one.
+def near_duplicates(thumbnails: np.ndarray, digests: np.ndarray) -> np.ndarray:
+    """Find pictures that are the same, or nearly.
+
+    Args:
+        thumbnails: ``(n, SIDE, SIDE, 3)`` uint8.
+        digests: ``(n,)``, equal for pictures that are equal in each pixel.
+
+    Returns:
+        ``(pairs, 2)`` integers, the smaller number first, in order: as few pairs as join all pictures that are alike.
+    """
+    _, first, which = np.unique(digests, return_index=True, return_inverse=True)
+    numbers = np.arange(len(digests))
+    copies = np.stack([first[which], numbers], axis=1)[first[which] != numbers]
+    first = np.sort(first)
+    pairs = np.concatenate([copies, first[similar(thumbnails[first])]])
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def similar(thumbnails: np.ndarray) -> np.ndarray:
+    """Compare each picture with each other one; return ``(pairs, 2)`` integers, as ``near_duplicates`` does.
 
     Two pictures count as nearly the same if their thumbnails correlate by 0.98 or more, and differ by at most 12 grey
     levels on average. Among 6,000 pictures of CIFAR-10, one pair does. Correlation alone would match every two clear
     skies.
-
-    Args:
-        thumbnails: ``(n, SIDE, SIDE, 3)`` uint8.
-
-    Returns:
-        ``(pairs, 2)`` integers, the smaller number first, in order.
     """
     flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
     centred = flat - flat.mean(axis=1, keepdims=True)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-3)  # of one colour: correlates with none
-    pairs = []
+    pairs = np.empty((0, 2), np.int64)
     for start in range(0, len(flat), 256):  # all correlations at once would need memory by the square
         alike = np.argwhere(centred[start : start + 256] @ centred[start:].T >= LEAST_CORRELATION) + start
         alike = alike[alike[:, 0] < alike[:, 1]]
-        distance = np.abs(flat[alike[:, 0]] - flat[alike[:, 1]]).mean(axis=1)
-        pairs.append(alike[distance <= LARGEST_DIFFERENCE])
-    return np.concatenate([np.empty((0, 2), np.int64), *pairs])
+        for part in np.array_split(alike, len(alike) // 4096 + 1):
+            distance = np.abs(flat[part[:, 0]] - flat[part[:, 1]]).mean(axis=1)
+            pairs = fewest_pairs(np.concatenate([pairs, part[distance <= LARGEST_DIFFERENCE]]), len(flat))
+    return pairs
+
+
+def fewest_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Return as few of the pairs as join the same pictures, of ``count`` in all."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return np.stack(minimum_spanning_tree(links).nonzero(), axis=1).astype(np.int64)
 
 
 def group_numbers(pairs: np.ndarray, count: int) -> np.ndarray:

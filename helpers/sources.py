@@ -98,7 +98,7 @@ def get_file(source: Source) -> Path:
                 waiting.remove(url)
                 continue
             try:
-                return download(url, source, writable_folder(folder, "KERAS_HOME"))
+                return download(url, source, writable_folder(folder, "the variable KERAS_HOME"))
             except (ConnectionError, TimeoutError, ValueError) as error:  # the next try or address may work
                 failures[url] = str(error)[:200]
     tried = "\n".join(f"  {url}: {failure}" for url, failure in failures.items())

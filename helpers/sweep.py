@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,13 @@ def record_metrics(**metrics: float) -> None:
     """Show what a run measured, and record it as data: the row of the run in the table of a sweep.
 
     Args:
-        metrics: numbers by name; no name may be "error" or that of a parameter.
+        metrics: numbers by name, at least one; no name may be "error" or that of a parameter.
+
+    Raises:
+        ValueError: there are none.
     """
+    if not metrics:
+        raise ValueError("There is nothing to record. Give numbers by name, such as record_metrics(accuracy=0.7).")
     plain = {name: float(value) for name, value in metrics.items()}
     show_record(METRICS_TYPE, plain, ", ".join(f"{name} {value:.4g}" for name, value in plain.items()))
 
@@ -68,23 +74,26 @@ def run_sweep(
         and "error", which is empty for a run that came to its end. The next call runs failed points again.
 
     Raises:
-        SweepError: a parameter is unknown, a value has the wrong type, there are no points, the notebook is missing or
-            has no parameters, or no scheduler (or no worker) answers.
+        SweepError: a parameter is unknown, a value has the wrong type, there are no points, ``jobs`` is no number of
+            runs, the notebook is missing or has no parameters, or no scheduler (or no worker) answers.
         CacheFolderError: ``folder`` cannot be written.
     """
     import pandas as pd
     from tqdm.auto import tqdm
 
+    if not isinstance(jobs, Integral) or jobs < 1:
+        raise SweepError(f"jobs={jobs!r} is no number of runs at the same time: give a whole number such as 2.")
     notebook = Path(notebook).absolute()
     folder = Path(folder).expanduser().absolute()
     if set("{}") & set(f"{notebook}{folder}"):
         raise SweepError(f"papermill takes braces in a path for placeholders. Use other names: {notebook}, {folder}.")
     defaults = default_values(notebook)
     points = check_points(points, defaults)
-    folder = writable_folder(folder, "COURSE_CACHE")
     make_folders_absolute()
     files = [folder / f"{notebook.stem}_{fingerprint(notebook, point)[:20]}.json" for point in points]
     missing = {path: point for path, point in zip(files, points, strict=True) if read_metrics(path) is None}
+    if missing:
+        writable_folder(folder, "folder=")
     errors: dict[Path, str] = {}
     layout = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} points [{elapsed}{postfix}]"
     with tqdm(total=len(set(files)), initial=len(set(files)) - len(missing), bar_format=layout) as bar:
@@ -150,7 +159,7 @@ def connect(scheduler: str | None, jobs: int) -> Iterator:
         return
     try:
         client = Client(scheduler, timeout=SECONDS_TO_ANSWER)
-    except (OSError, TimeoutError, ValueError) as error:
+    except Exception as error:  # an address can be wrong in many ways
         raise SweepError(
             f"No Dask scheduler answers at {scheduler!r} ({type(error).__name__}). Start one with `dask scheduler`, "
             "and on each machine `dask worker ADDRESS --nthreads 1`; or leave the address out."
@@ -210,9 +219,10 @@ def read_metrics(path: Path) -> dict[str, float] | None:
     """Return the metrics of a finished point, or None if it is not finished or its file is damaged."""
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
-    return metrics if isinstance(metrics, dict) else None
+    whole = isinstance(metrics, dict) and metrics and all(isinstance(value, float) for value in metrics.values())
+    return metrics if whole else None
 
 
 def default_values(notebook: Path) -> dict[str, object]:
@@ -246,6 +256,8 @@ def check_points(points: Sequence[Mapping[str, object]], defaults: Mapping[str, 
     Raises:
         SweepError: there are none, a parameter is unknown, or a value has another type than its default.
     """
+    if not isinstance(points, Iterable):
+        raise SweepError(f"points must be a list of dicts, one for each run, not {points!r}.")
     checked = []
     for point in points:
         if not isinstance(point, Mapping):

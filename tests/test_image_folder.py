@@ -9,10 +9,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from helpers.features import extract_features
-from helpers.image_folder import ImageFolderError, load_image_folder, read_picture
-from helpers.near_duplicates import group_numbers, near_duplicates
+from helpers.group_split import split
+from helpers.image_folder import ImageFolderError, load_image_folder
+from helpers.near_duplicates import group_numbers, near_duplicates, similar
 from helpers.picture_files import PictureFile
 from helpers.pipelines import make_dataset
+from helpers.store_pictures import read_picture
 
 import keras
 
@@ -72,7 +74,7 @@ def test_the_seed_decides_the_split(folder):
 
 def test_a_second_call_reads_no_picture_file_again(folder, monkeypatch):
     first, _ = load(folder)
-    monkeypatch.setattr("helpers.image_folder.read_or_explain", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("helpers.store_pictures.read_or_explain", lambda *_: pytest.fail("read again"))
     again, _ = load(folder)
     assert np.array_equal(first.x_test[:], again.x_test[:])
 
@@ -116,6 +118,12 @@ def test_each_kind_of_picture_gives_its_own_colours(tmp_path):
         assert np.abs(picture.astype(int) - colour).max() <= 4, name
 
 
+def test_of_a_camera_s_file_with_two_pictures_the_first_counts(tmp_path):
+    first, second = Image.new("RGB", (40, 20), (250, 10, 10)), Image.new("RGB", (20, 10), (9, 9, 200))
+    first.save(tmp_path / "camera.jpg", format="MPO", save_all=True, append_images=[second])
+    assert np.abs(read_picture(tmp_path / "camera.jpg", 8).astype(int) - (250, 10, 10)).max() <= 4
+
+
 def test_exif_orientation_and_middle_cut(tmp_path):
     pixels = np.zeros((40, 80, 3), np.uint8)
     pixels[:20] = 255  # the upper half is white
@@ -152,10 +160,87 @@ def test_near_duplicates_are_found_reported_and_kept_together(folder):
 def test_clear_skies_are_no_duplicates():
     level = np.linspace(0, 40, 12)[:, None, None]
     skies = [np.broadcast_to(base + level, (12, 12, 3)) for base in (100, 150, 200)]
-    assert len(near_duplicates(np.array(skies, np.uint8))) == 0
-    assert near_duplicates(np.array([skies[0], skies[1], skies[0] + 2], np.uint8)).tolist() == [[0, 2]]
-    assert len(near_duplicates(np.full((3, 12, 12, 3), 255, np.uint8))) == 0
+    assert len(similar(np.array(skies, np.uint8))) == 0
+    assert similar(np.array([skies[0], skies[1], skies[0] + 2], np.uint8)).tolist() == [[0, 2]]
+    assert len(similar(np.full((3, 12, 12, 3), 255, np.uint8))) == 0
     assert len(set(group_numbers(np.array([[0, 2], [2, 4]]), 5))) == 3
+
+
+def test_equal_pictures_are_duplicates_even_of_one_colour():
+    white = np.full((4, 12, 12, 3), 255, np.uint8)
+    assert near_duplicates(white, np.array([7, 8, 7, 7], np.uint64)).tolist() == [[0, 2], [0, 3]]
+
+
+def test_many_copies_are_joined_by_few_pairs():
+    random = np.random.default_rng(0)
+    originals = random.integers(0, 256, (3, 12, 12, 3))
+    copies = np.clip(originals[np.arange(900) % 3] + random.integers(-2, 3, (900, 12, 12, 3)), 0, 255).astype(np.uint8)
+    pairs = near_duplicates(copies, np.arange(900, dtype=np.uint64))
+    groups = group_numbers(pairs, 900)
+    assert len(pairs) == 897 and (pairs[:, 0] < pairs[:, 1]).all()
+    assert np.array_equal(groups, groups[np.arange(900) % 3]) and len(set(groups)) == 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_large_groups_become_training_pictures(seed):
+    labels = np.repeat([0, 1], 20)
+    groups = np.array([0] * 15 + list(range(1, 26)))  # 15 shots of one thing, and 5 other pictures, in class 0
+    parts = split(labels, groups, 0.15, 0.15, seed)
+    assert sorted(np.concatenate(parts)) == list(range(40))
+    assert [np.bincount(labels[part]).tolist() for part in parts] == [[15, 14], [2, 3], [3, 3]]
+    assert set(range(15)) <= set(parts[0])
+
+
+def test_three_groups_fill_three_splits():
+    for validation, test in ((0.15, 0.15), (0.6, 0.39), (0.05, 0.9)):
+        for sizes in ([1, 1, 1], [4, 3, 2], [9, 9, 9], [1, 1, 50]):
+            parts = split(np.zeros(sum(sizes), int), np.repeat(range(3), sizes), validation, test, 0)
+            assert all(len(part) for part in parts) and len(parts[0]) == max(sizes)
+
+
+def test_a_class_of_copies_is_refused(tmp_path):
+    write_folder(tmp_path / "pets", 6)
+    for number in range(6):
+        photograph(np.random.default_rng(1), 0).save(tmp_path / "pets" / "china" / f"{number:03}{ENDINGS[number % 5]}")
+    with pytest.raises(ImageFolderError, match="china has none for validation, china has none for test"):
+        load(tmp_path / "pets")
+
+
+def test_what_is_no_usable_file_is_named_and_not_fatal(folder):
+    (folder / "loose.jpg").write_bytes((folder / "china" / "000.jpg").read_bytes())
+    (folder / "labels.csv").touch()
+    (folder / "china" / "to_nothing.png").symlink_to("/nonexistent/x.png")
+    (folder / "china" / "to_itself.png").symlink_to("to_itself.png")
+    (folder / "flower" / "more").symlink_to(folder / "china", target_is_directory=True)
+    data, warned = load(folder)
+    assert {file.name for file in data.skipped} == {"loose.jpg", "to_nothing.png", "to_itself.png", "more"}
+    assert "4 of 44 files are skipped" in warned and "link to a folder" in warned
+
+
+def test_a_file_that_may_not_be_read_is_read_once_it_may(folder, monkeypatch):
+    closed = folder / "china" / "000.jpg"
+    real = open
+    monkeypatch.setattr(
+        "builtins.open",
+        lambda file, *rest, **more: (
+            real("/nonexistent") if Path(str(file)) == closed and rest == ("rb",) else real(file, *rest, **more)
+        ),
+    )
+    data, _ = load(folder)
+    assert data.skipped == {closed: "it cannot be opened (No such file or directory)"}
+    monkeypatch.undo()
+    assert load(folder)[0].skipped == {}
+
+
+def test_a_disk_that_fails_leaves_nothing_and_is_no_damage(folder, monkeypatch):
+    def fail(file, side):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("helpers.store_pictures.read_picture", fail)
+    with pytest.raises(ImageFolderError, match=r"Input/output error .*000\.jpg"):
+        load(folder)
+    monkeypatch.undo()
+    assert load(folder)[0].skipped == {}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +248,7 @@ def test_clear_skies_are_no_duplicates():
     [
         (lambda root: None, "There is no folder"),
         (lambda root: root.write_text(""), "is a file, not a folder"),
-        (lambda root: root.mkdir(), "is empty"),
+        (lambda root: root.mkdir(), "has no folders"),
         (lambda root: write_folder(root, 4, ("cat",)), "one class only, cat"),
         (lambda root: write_folder(root, 4, ("train", "test")), "split already"),
         (lambda root: (root.mkdir(), Image.new("RGB", (9, 9)).save(root / "a.jpg")), "1 pictures, but no folders"),
@@ -177,10 +262,31 @@ def test_bad_folders_get_one_clear_error(tmp_path, make, message):
         load(tmp_path / "pets")
 
 
-@pytest.mark.parametrize("parts", [{"test": 0.0}, {"validation": 0.6, "test": 0.5}, {"test": -1}])
+@pytest.mark.parametrize(
+    "parts", [{"test": 0.0}, {"validation": 0.6, "test": 0.5}, {"test": -1}, {"validation": "0.2"}, {"test": None}]
+)
 def test_parts_that_leave_nothing_are_refused(folder, parts):
     with pytest.raises(ImageFolderError, match="leave no training pictures"):
         load(folder, **parts)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        *(({"side": side}, "no number of pixels") for side in (0, -5, 32.0, "32", None, (32, 32), True)),
+        *(({"seed": seed}, "no seed") for seed in (-1, "x", 1.5, None)),
+        *(({"path": path}, "no path") for path in ("", None, b"pets", 3)),
+    ],
+)
+def test_senseless_arguments_are_refused_before_anything_is_read(folder, monkeypatch, given, message):
+    monkeypatch.setattr("helpers.store_pictures.read_or_explain", lambda *_: pytest.fail("read"))
+    with pytest.raises(ImageFolderError, match=message):
+        load(**{"path": folder, **given})
+
+
+def test_numbers_of_numpy_serve_as_arguments(folder):
+    data, _ = load(folder, side=np.int64(24), seed=np.int32(0), validation=np.float32(0.15))
+    assert data.x_train.shape == (28, 24, 24, 3)
 
 
 def test_a_picture_file_is_read_as_an_array_is(tmp_path):

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
+from helpers.cache import CacheFolderError
 from helpers.sweep import SweepError, run_sweep
 
 PARAMETERS = 'LEARNING_RATE = 0.1\nEPOCHS = 3\nNAME = "adam"\nFLAG = False'
@@ -73,15 +75,17 @@ def test_a_failed_point_is_reported_not_fatal_and_tried_again(notebook, tmp_path
         assert len(runs(notebook)) == 2 + tries
 
 
-def test_a_notebook_that_records_nothing_is_a_failure(tmp_path):
-    table = run_sweep(write_notebook(tmp_path / "run.ipynb", "1"), [{"EPOCHS": 1}], tmp_path / "sweep")
+@pytest.mark.parametrize("code", ["1", "from helpers.sweep import record_metrics\nrecord_metrics()"])
+def test_a_notebook_that_records_nothing_is_a_failure(tmp_path, code):
+    table = run_sweep(write_notebook(tmp_path / "run.ipynb", code), [{"EPOCHS": 1}], tmp_path / "sweep")
     assert "record_metrics" in table["error"][0]
 
 
-def test_a_damaged_result_is_computed_again(notebook, tmp_path):
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"accuracy": "high"}', ""])
+def test_a_damaged_result_is_computed_again(notebook, tmp_path, text):
     run_sweep(notebook, [{}], tmp_path / "sweep")
     (result,) = (tmp_path / "sweep").glob("run_*.json")
-    result.write_text("{")
+    result.write_text(text)
     assert run_sweep(notebook, [{}], tmp_path / "sweep")["accuracy"].tolist() == pytest.approx([0.3])
 
 
@@ -133,6 +137,38 @@ def test_a_scheduler_that_does_not_answer(notebook, tmp_path, monkeypatch):
         run_sweep(notebook, [{}], tmp_path / "sweep", scheduler="tcp://127.0.0.1:9")
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "tcp://127.0.0.1:abc", 8786])
+def test_an_address_that_is_none_gets_the_same_message(notebook, tmp_path, monkeypatch, address):
+    monkeypatch.setattr("helpers.sweep.SECONDS_TO_ANSWER", 1)
+    with pytest.raises(SweepError, match="No Dask scheduler answers"):
+        run_sweep(notebook, [{}], tmp_path / "sweep", scheduler=address)
+
+
+@pytest.mark.parametrize("jobs", [0, -1, "2", None, 1.5])
+def test_no_number_of_jobs_is_refused(notebook, tmp_path, jobs):
+    with pytest.raises(SweepError, match="no number of runs"):
+        run_sweep(notebook, [{}], tmp_path / "sweep", jobs=jobs)
+
+
+def test_a_folder_that_cannot_be_written(notebook, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheFolderError, match="Set folder= to a folder that you can write"):
+        run_sweep(notebook, [{}], tmp_path / "file" / "sweep")
+
+
+def test_a_finished_sweep_needs_no_folder_that_can_be_written(notebook, tmp_path, monkeypatch):
+    first = run_sweep(notebook, [{}], tmp_path / "sweep")
+    monkeypatch.setattr("helpers.sweep.writable_folder", lambda *_: pytest.fail("written"))
+    assert run_sweep(notebook, [{}], tmp_path / "sweep").equals(first)
+
+
+@pytest.mark.parametrize("point", [{"EPOCHS": 0}, {"FROZEN_BLOCKS": -1}, {"TRAIN_SIZE": 55}, {"LEARNING_RATE": 0.0}])
+def test_the_lesson_s_run_refuses_values_that_make_no_sense(tmp_path, point):
+    once = Path(__file__).parents[1] / "notebooks" / "runs" / "fine_tune_once.ipynb"
+    (error,) = run_sweep(once, [{"PROFILE": "mini"} | point], tmp_path / "sweep")["error"]
+    assert "This makes no sense" in error and next(iter(point)) in error
+
+
 @pytest.mark.parametrize(
     ("points", "message"),
     [
@@ -146,6 +182,8 @@ def test_a_scheduler_that_does_not_answer(notebook, tmp_path, monkeypatch):
         ([{"FLAG": 1}], "FLAG must be bool"),
         ([{"NAME": 3}], "NAME must be str"),
         (["EPOCHS"], "must be a dict"),
+        (5, "points must be a list of dicts"),
+        (None, "points must be a list of dicts"),
     ],
 )
 def test_bad_points_are_refused_before_anything_runs(notebook, tmp_path, points, message):
