@@ -33,8 +33,8 @@ class ImageFolder(ImageData):
     Attributes:
         files: the file of each picture, by split: "train", "validation", "test"; in the order of the pictures.
         skipped: file -> why it is not in the data set.
-        near_duplicates: pairs of files that show nearly the same, as few as join all that do. Both are always in the
-            same split.
+        near_duplicates: pairs of files that show nearly the same, as few as join all that do. Both are in the same
+            split, unless too few pictures of their class differ; a warning says so.
     """
 
     files: dict[str, list[Path]] = field(default_factory=dict)
@@ -56,7 +56,8 @@ def load_image_folder(
             are ignored. What cannot be read is skipped, and named in one warning.
         image_size: side of the pictures that come out, in pixels.
         seed: which pictures go into which split; a whole number from 0 on.
-        validation, test: the parts of each class that go there, above 0; together below 1.
+        validation, test: the parts of each class that go there, above 0; together below 1. Pictures that are nearly
+            the same count once.
 
     Returns:
         Like the data of the lessons: ``x_train`` and its like are indexed as arrays ``(n, image_size, image_size, 3)``
@@ -64,7 +65,7 @@ def load_image_folder(
 
     Raises:
         ImageFolderError: there is no such folder, it has fewer than two classes, a class has fewer than three
-            readable pictures or has not three that differ, an argument makes no sense, or the disk fails.
+            readable pictures, an argument makes no sense, or the disk fails.
         CacheFolderError: the cache folder cannot be written.
     """
     check_arguments(path, image_size, seed, validation, test)
@@ -77,10 +78,11 @@ def load_image_folder(
     names = tuple(class_folder.name for class_folder in class_folders(path))
     labels = np.array([names.index(file.relative_to(path).parts[0]) for file in files], np.int64)
     check_counts(labels, names, path)
-    pairs = near_duplicates(stored.thumbnails, stored.digests)
-    report_near_duplicates([(files[a], files[b], labels[a] == labels[b]) for a, b in pairs], path)
-    rows = dict(zip(SPLITS, split(labels, group_numbers(pairs, len(labels)), validation, test, seed), strict=True))
-    check_splits({part: labels[rows[part]] for part in SPLITS}, names, path)
+    pairs = near_duplicates(stored.thumbnails)
+    split_of = split(labels, group_numbers(pairs, len(labels)), validation, test, seed)
+    warn_of_near_duplicates(pairs, files, labels, split_of, path)
+    order = np.random.RandomState(seed).permutation(len(labels))
+    rows = {part: order[split_of[order] == number] for number, part in enumerate(SPLITS)}
     print(f"{len(files):,} pictures in {len(names)} classes: " + ", ".join(f"{len(rows[s]):,} {s}" for s in SPLITS))
     return ImageFolder(
         name=path.name,
@@ -213,32 +215,25 @@ def check_counts(labels: np.ndarray, names: tuple[str, ...], root: Path) -> None
         )
 
 
-def check_splits(labels: dict[str, np.ndarray], names: tuple[str, ...], root: Path) -> None:
-    """Raise ImageFolderError if a class has no pictures in a split."""
-    lacking = [
-        f"{name} has none for {part}"
-        for label, name in enumerate(names)
-        for part in SPLITS
-        if label not in labels[part]
-    ]
-    if lacking:
-        raise ImageFolderError(
-            f"In {root}, pictures that are nearly the same stay in one split, and then {', '.join(lacking)}: too few "
-            "of them differ. Delete copies, and add pictures that differ."
-        )
-
-
-def report_near_duplicates(pairs: list[tuple[Path, Path, bool]], root: Path) -> None:
-    """Say which pictures are nearly the same, and which of them are in two classes."""
-    if not pairs:
+def warn_of_near_duplicates(
+    pairs: np.ndarray, files: list[Path], labels: np.ndarray, split_of: np.ndarray, root: Path
+) -> None:
+    """Say which pictures are nearly the same, which of them are in two classes, and which in two splits."""
+    if not len(pairs):
         return
-    shown = [f"  {a.relative_to(root)} and {b.relative_to(root)}" for a, b, _ in pairs[:5]]
-    more = [f"  and {len(pairs) - 5} more, in near_duplicates"] if len(pairs) > 5 else []
-    torn = sum(not same_class for *_, same_class in pairs)
+    first, second = pairs.T
+    mixed, torn = np.sum(labels[first] != labels[second]), np.sum(split_of[first] != split_of[second])
     text = (
         f"{len(pairs)} pairs of pictures are nearly the same. Each pair is kept in one split: a test picture with a "
         "twin among the training pictures would test nothing."
     )
+    if mixed:
+        text += f" Of these, {mixed} have two different labels: one of the two must be wrong."
     if torn:
-        text += f" Of these, {torn} have two different labels: one of the two must be wrong."
+        text += (
+            f" But {torn} pairs are in two splits, as in some class too few pictures differ: its test accuracy will be "
+            "too good. Delete copies, and add pictures that differ."
+        )
+    shown = [f"  {files[a].relative_to(root)} and {files[b].relative_to(root)}" for a, b in pairs[:5]]
+    more = [f"  and {len(pairs) - 5} more, in near_duplicates"] if len(pairs) > 5 else []
     warnings.warn("\n".join([text, *shown, *more]), stacklevel=3)

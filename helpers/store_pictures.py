@@ -27,13 +27,11 @@ class StoredPictures:
         path: holds ``(n, side, side, 3)`` uint8, nothing else; see ``PictureFile``.
         unreadable: file -> why it is not among them.
         thumbnails: ``(n, SIDE, SIDE, 3)`` uint8, each picture again, very small.
-        digests: ``(n,)`` uint64, equal for pictures that are equal in each pixel.
     """
 
     path: Path
     unreadable: dict[Path, str]
     thumbnails: np.ndarray
-    digests: np.ndarray
 
 
 def store_pictures(files: list[Path], root: Path, side: int) -> StoredPictures:
@@ -53,8 +51,8 @@ def store_pictures(files: list[Path], root: Path, side: int) -> StoredPictures:
     if stored.exists() and notes.exists():
         with np.load(notes) as arrays:
             reasons = {root / name: reason for name, reason in json.loads(str(arrays["reasons"])).items()}
-            return StoredPictures(stored, reasons, arrays["thumbnails"], arrays["digests"])
-    unreadable, thumbnails, digests = {}, [], []
+            return StoredPictures(stored, reasons, arrays["thumbnails"])
+    unreadable, thumbnails = {}, []
     with (
         write_beside(stored) as temporary,
         open(temporary, "wb") as output,
@@ -71,17 +69,13 @@ def store_pictures(files: list[Path], root: Path, side: int) -> StoredPictures:
                     unreadable[file] = answer
                 else:
                     output.write(answer.tobytes())
-                    digests.append(int.from_bytes(hashlib.blake2b(answer.tobytes(), digest_size=8).digest(), "big"))
                     thumbnails.append(np.asarray(Image.fromarray(answer).resize((SIDE, SIDE), Image.Resampling.BOX)))
             bar.update(len(part))
+    thumbnails = np.array(thumbnails, np.uint8).reshape(-1, SIDE, SIDE, 3)
     reasons = {str(file.relative_to(root)): reason for file, reason in unreadable.items()}
-    arrays = {
-        "thumbnails": np.array(thumbnails, np.uint8).reshape(-1, SIDE, SIDE, 3),
-        "digests": np.array(digests, np.uint64),
-    }
     with write_beside(notes) as temporary:
-        np.savez(temporary, reasons=json.dumps(reasons), **arrays)
-    return StoredPictures(stored, unreadable, **arrays)
+        np.savez(temporary, reasons=json.dumps(reasons), thumbnails=thumbnails)
+    return StoredPictures(stored, unreadable, thumbnails)
 
 
 def read_or_explain(file: Path, side: int) -> np.ndarray | str:

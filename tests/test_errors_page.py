@@ -47,14 +47,10 @@ def surroundings_of_the_page(tmp_path, monkeypatch, no_network):
     make_bundle(Path("changed"), b"DATA")
     make_notebook("notebook.ipynb", ["parameters"])
     make_notebook("bare.ipynb", [])
-    for folder in ("one_class/cat", "split/train", "split/test", "few/cat", "few/dog", "copies/cat", "copies/dog"):
+    for folder in ("one_class/cat", "split/train", "split/test", "few/cat", "few/dog"):
         Path(folder).mkdir(parents=True)
     Path("pets").mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("few/cat/1.png")
-    noise = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), np.uint8)
-    for number in range(4):
-        Image.fromarray(noise[0]).save(f"copies/cat/{number}.png")
-        Image.fromarray(noise[number]).save(f"copies/dog/{number}.png")
 
 
 def test_every_message_is_raised(surroundings_of_the_page):
