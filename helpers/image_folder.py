@@ -129,8 +129,9 @@ def find_pictures(path: Path) -> tuple[list[Path], dict[Path, str]]:
         raise ImageFolderError(f"{path} is a file, not a folder. {wanted}")
     classes = class_folders(path)
     if not classes:
-        loose = sum(entry.suffix.lower() in ENDINGS for entry in path.iterdir())
-        found = f"has {loose} pictures, but no folders" if loose else "has no folders"
+        entries = list(path.iterdir())
+        loose = sum(entry.suffix.lower() in ENDINGS for entry in entries)
+        found = f"has {loose} pictures, but no folders" if loose else "has no folders" if entries else "is empty"
         raise ImageFolderError(f"{path} {found}. {wanted}")
     if {entry.name.lower() for entry in classes} <= {"train", "training", "val", "valid", "validation", "test"}:
         raise ImageFolderError(

@@ -253,7 +253,8 @@ def test_a_disk_that_fails_leaves_nothing_and_is_no_damage(folder, monkeypatch):
     [
         (lambda root: None, "There is no folder"),
         (lambda root: root.write_text(""), "is a file, not a folder"),
-        (lambda root: root.mkdir(), "has no folders"),
+        (lambda root: root.mkdir(), "is empty"),
+        (lambda root: (root.mkdir(), (root / "notes.txt").touch()), "has no folders"),
         (lambda root: write_folder(root, 4, ("cat",)), "one class only, cat"),
         (lambda root: write_folder(root, 4, ("train", "test")), "split already"),
         (lambda root: (root.mkdir(), Image.new("RGB", (9, 9)).save(root / "a.jpg")), "1 pictures, but no folders"),
