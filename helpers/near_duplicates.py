@@ -41,9 +41,8 @@ def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
 def standardized(rows: np.ndarray) -> np.ndarray:
     """Return ``(n, k)`` rows with mean 0 and length 1, so that their products are correlations."""
     centred = (rows - rows.mean(axis=1, keepdims=True)).astype(np.float32)
-    return centred / np.maximum(
-        np.linalg.norm(centred, axis=1, keepdims=True), 1e-3
-    )  # one colour: correlates with none
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return centred / np.maximum(length, 1e-3)  # a picture of one colour correlates with none
 
 
 def fewest_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
