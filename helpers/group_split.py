@@ -19,8 +19,8 @@ def split(labels: np.ndarray, groups: np.ndarray, validation: float, test: float
         seed: which pictures.
 
     Returns:
-        The split of each picture ``(n,)``: 0 for training, 1 for validation, 2 for test. From three pictures on, a
-        class has at least one in each.
+        The split of each picture ``(n,)``: 0 for training, 1 for validation, 2 for test. A class of three groups
+        or more has at least one in each; so has a class of three pictures that shares no group with another class.
     """
     random = np.random.RandomState(seed)
     _, first_of_group, group_of = np.unique(groups, return_index=True, return_inverse=True)

@@ -128,10 +128,10 @@ def find_pictures(path: Path) -> tuple[list[Path], dict[Path, str]]:
     if not path.is_dir():
         raise ImageFolderError(f"{path} is a file, not a folder. {wanted}")
     classes = class_folders(path)
+    others = [entry for entry in path.iterdir() if entry not in classes]
+    loose = [entry for entry in others if entry.suffix.lower() in ENDINGS]
     if not classes:
-        entries = list(path.iterdir())
-        loose = sum(entry.suffix.lower() in ENDINGS for entry in entries)
-        found = f"has {loose} pictures, but no folders" if loose else "has no folders" if entries else "is empty"
+        found = f"has {len(loose)} pictures, but no folders" if loose else "has no folders" if others else "is empty"
         raise ImageFolderError(f"{path} {found}. {wanted}")
     if {entry.name.lower() for entry in classes} <= {"train", "training", "val", "valid", "validation", "test"}:
         raise ImageFolderError(
@@ -140,7 +140,6 @@ def find_pictures(path: Path) -> tuple[list[Path], dict[Path, str]]:
         )
     if len(classes) == 1:
         raise ImageFolderError(f"{path} has one class only, {classes[0].name}; at least two are needed. {wanted}")
-    loose = [entry for entry in path.iterdir() if entry.suffix.lower() in ENDINGS and entry not in classes]
     skipped = {file: "it is in no class folder" for file in loose if not file.name.startswith(".")}
     pictures = []
     for folder in classes:

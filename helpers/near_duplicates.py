@@ -47,17 +47,20 @@ def standardized(rows: np.ndarray) -> np.ndarray:
 
 def fewest_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
     """Return as few of the pairs as join the same pictures, of ``count`` in all."""
-    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return np.stack(minimum_spanning_tree(links).nonzero(), axis=1).astype(np.int64)
+    return np.stack(minimum_spanning_tree(graph(pairs, count)).nonzero(), axis=1).astype(np.int64)
 
 
 def group_numbers(pairs: np.ndarray, count: int) -> np.ndarray:
     """Return for each of ``count`` pictures the number ``(count,)`` of its group: those joined by pairs share one."""
-    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return connected_components(links, directed=False)[1]
+    return connected_components(graph(pairs, count), directed=False)[1]
+
+
+def graph(pairs: np.ndarray, count: int):
+    """Return pairs of ``count`` pictures as a sparse matrix ``(count, count)`` with 1 for each pair."""
+    from scipy.sparse import coo_array
+
+    return coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
