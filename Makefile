@@ -1,53 +1,75 @@
-# make lab    set up, and open JupyterLab on lesson 00
-# make run    set up, run the lessons, write build/report/index.html
-# make test   set up, run all tests
-# make site   set up, run the lessons that were not run yet, write build/site/index.html (SOLUTIONS=1: with the solutions)
-# Each works again without network once it has set itself up.
-# Variables:  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
-# For the set-up:  PYTHON=python3.12  EXTRAS=lab,test,instructor,site,gpu (a Linux machine with an NVIDIA GPU)
+# make lab         open JupyterLab on lesson 00
+# make run         run the lessons, and write build/report/index.html
+# make site        run the lessons that were not run yet, and write build/site/index.html (SOLUTIONS=1: with the solutions)
+# make check-site  read the site in Chromium, which must be installed
+# make test        all checks of the code, and all tests (CI=1: prints the coverage, too)
+# make test-quick  the checks of the code, and the tests that take no minutes
+# make test-real   the lessons on real CIFAR-10, with ImageNet weights
+# make lint        mend what ruff can mend
+# make seeds       run the lessons with many seeds, and count how often each claim holds
+# make bench       the benchmarks
+# make clean       remove the environment and all results
+# Each first installs into .venv what it needs and what is not there yet. After that it works without network.
+# Variables:       PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
+# For the set-up:  PYTHON=python3.12  EXTRAS=gpu (a Linux machine with an NVIDIA GPU)
 
 VENV := .venv
-READY := $(VENV)/ready
 BIN := $(VENV)/bin
 PROFILE ?= auto
-EXTRAS ?= lab,test,instructor,site
 RUN_OPTIONS = --profile $(PROFILE) $(if $(LESSONS),--lessons $(LESSONS)) $(if $(JOBS),--jobs $(JOBS))
+SET_UP = @sh course/set_up.sh "$(PYTHON)" $(VENV) $(EXTRAS)# extras that a target needs follow
 
-.PHONY: lab run site check-site test test-real bench seeds lint clean
+.PHONY: help lab run site check-site check test test-quick test-real lint seeds bench clean
 
-lab: $(READY)
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+help:
+	@sed -n '/^$$/q; s/^# //p' Makefile
 
-run: $(READY)
+lab:
+	$(SET_UP) lab
+	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
+
+run:
+	$(SET_UP)
 	$(BIN)/python -m course run $(RUN_OPTIONS)
 
-site: $(READY)
+site:
+	$(SET_UP) site
 	$(BIN)/python -m course site $(if $(SOLUTIONS),--solutions) $(if $(JOBS),--jobs $(JOBS))
 
-check-site: $(READY) # the site of `make site`, in Chromium, which must be installed
+check-site:
+	$(SET_UP) site
 	$(BIN)/python -m course check-site
 
-test: $(READY)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+check:
+	$(SET_UP) test site instructor
+	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m deptry .
 
-test-real: $(READY)
+test: check
+	$(BIN)/python -m pytest $(if $(COVERAGE),--cov) $(if $(FRESH),--fresh)
+
+test-quick: check
+	$(BIN)/python -m pytest tests -m "not real and not slow"
+
+test-real:
+	$(SET_UP) test
 	$(BIN)/python -m pytest -m real -rs
 
-bench: $(READY)
+lint:
+	$(SET_UP) test
+	$(BIN)/python -m ruff check --fix . && $(BIN)/python -m ruff format .
+
+seeds:
+	$(SET_UP)
+	$(BIN)/python -m course seeds $(RUN_OPTIONS) $(if $(SEEDS),--seeds $(SEEDS))
+
+bench:
+	$(SET_UP)
 	$(BIN)/python -m benchmarks.feature_cache
 	$(BIN)/python -m benchmarks.pipeline_memory
 	$(BIN)/python -m benchmarks.folder_memory
-
-seeds: $(READY)
-	$(BIN)/python -m course seeds $(RUN_OPTIONS) $(if $(SEEDS),--seeds $(SEEDS))
-
-lint: $(READY)
-	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
-
-$(READY): pyproject.toml constraints.txt
-	@sh course/set_up.sh "$(PYTHON)" $(VENV) $(EXTRAS)
-	@touch $@
+	$(BIN)/python -m benchmarks.cut_at_block
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(VENV).lock build

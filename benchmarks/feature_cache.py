@@ -12,10 +12,10 @@ import time
 from dataclasses import replace
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import build_backbone
-from helpers.datasets import load_data
-from helpers.features import extract_features
-from helpers.pipelines import make_dataset
+from helpers.data.datasets import load_data
+from helpers.data.pipelines import make_dataset
+from helpers.models.backbones import build_backbone
+from helpers.models.features import extract_features
 from helpers.profiles import PROFILES
 
 import keras

@@ -30,7 +30,7 @@ def write_folder(root: Path, count: int) -> None:
 
 def growth(count: int) -> float:
     """Load a folder of ``count`` pictures, read all of them once, and return the growth in megabytes."""
-    from helpers.image_folder import load_image_folder
+    from helpers.data.folder.image_folder import load_image_folder
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COURSE_CACHE"] = f"{folder}/cache"

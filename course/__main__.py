@@ -4,25 +4,57 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
 
-from course import CourseError
-from course.lessons import ROOT, find_lessons, succeeded
-from helpers.bundle import SourceError
-from helpers.notebooks import make_folders_absolute
+from course import ROOT, CourseError
+from course.run.lessons import find_lessons, succeeded
+from helpers.execution.engine import make_folders_absolute
+from helpers.files.bundle import SourceError
 from helpers.profiles import PROFILES
 
 REPORT, SITE = ROOT / "build" / "report", ROOT / "build" / "site"
+COMMANDS = {
+    "for students": {
+        "run": "run lessons and write a report",
+        "doctor": "look over this machine, and say what to repair",
+    },
+    "for instructors": {
+        "release": "pack the course for students, without the answers",
+        "grade": "run the checks of the exercises on what students handed in",
+        "bundle": "make an offline bundle: data, weights and hub modules in one folder",
+        "check-bundle": "check each file of a bundle; say which profiles it serves",
+        "site": "build the course's site from the lessons run on mini",
+    },
+    "for maintainers": {
+        "seeds": "run lessons with many seeds and count how often each claim holds",
+        "results": "keep the results of a run for the site",
+        "check-site": "read every page of the site as Chromium and axe-core do",
+        "exercises": "write the exercises from their solutions",
+        "strip-outputs": "strip notebooks of the outputs that nbval does not compare",
+        "badges": "write the repository's address and tag into all notebooks",
+        "pretrain": "train the embedded networks again, from the sprite atlas",
+        "atlas": "build the sprite atlas again, from the artists' packages",
+    },
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a Windows console may have no ✔
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a Windows console may have no ✔
     make_folders_absolute()
     options = parser().parse_args(arguments)
+    if not (ROOT / "notebooks").is_dir():  # installed without --editable, or copied in part
+        print(
+            f"python -m course: there are no notebooks in {ROOT}; run this in the folder of the course that you cloned "
+            "or unpacked.",
+            file=sys.stderr,
+        )
+        return 2
     if getattr(options, "jobs", 1) > 1:
         share_cores(options.jobs)
     try:
@@ -37,42 +69,59 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Describe all commands and their options."""
-    main_parser = argparse.ArgumentParser(prog="python -m course", description=__doc__)
-    commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
+    lists = [
+        "\n".join([f"{group}:", *(f"  {name:15}{text}" for name, text in texts.items())])
+        for group, texts in COMMANDS.items()
+    ]
+    main_parser = argparse.ArgumentParser(
+        prog="python -m course",
+        usage="python -m course COMMAND [options]",
+        description="The tools of the course. Each command says more: python -m course COMMAND --help",
+        epilog="\n\n".join(lists),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = main_parser.add_subparsers(
+        required=True, metavar="COMMAND", prog="python -m course", help=argparse.SUPPRESS
+    )
+    commands = {
+        name: subparsers.add_parser(name, description=f"{text[0].upper()}{text[1:]}.")
+        for texts in COMMANDS.values()
+        for name, text in texts.items()
+    }
 
-    run = commands.add_parser("run", help="run lessons and write a report")
+    run = commands["run"]
     add_run_options(run, REPORT)
     run.set_defaults(command=run_command)
 
-    site = commands.add_parser("site", help="build the course's site from the lessons run on mini")
+    site = commands["site"]
     site.add_argument("--solutions", action="store_true", help="show the solutions, too")
     site.add_argument("--jobs", type=positive, default=default_jobs(), help="lessons at the same time, if any must run")
     site.set_defaults(command=site_command)
 
-    check_site = commands.add_parser("check-site", help="read every page of the site as Chromium and axe-core do")
+    check_site = commands["check-site"]
     check_site.set_defaults(command=check_site_command)
 
-    results = commands.add_parser("results", help="keep the results of a run for the site")
+    results = commands["results"]
     results.add_argument("report", type=absolute, help="the folder of the run, with its summary.json")
     results.set_defaults(command=results_command)
 
-    seeds = commands.add_parser("seeds", help="run lessons with many seeds and count how often each claim holds")
+    seeds = commands["seeds"]
     add_run_options(seeds, ROOT / "build" / "seeds")
     seeds.add_argument("--seeds", type=positive, default=20, metavar="N", help="seeds 0 to N - 1 (default: 20)")
     seeds.set_defaults(command=seeds_command)
 
-    tidy = commands.add_parser("tidy", help="strip notebooks of the outputs that nbval does not compare")
-    tidy.add_argument("notebooks", nargs="+", type=Path)
-    tidy.set_defaults(command=tidy_command)
+    strip_outputs = commands["strip-outputs"]
+    strip_outputs.add_argument("notebooks", nargs="+", type=Path)
+    strip_outputs.set_defaults(command=strip_outputs_command)
 
-    exercises = commands.add_parser("exercises", help="write the exercises from their solutions")
+    exercises = commands["exercises"]
     exercises.set_defaults(command=exercises_command)
 
-    release = commands.add_parser("release", help="pack the course for students, without the answers")
+    release = commands["release"]
     release.add_argument("folder", type=absolute, metavar="DIR", help="where the zip is written")
     release.set_defaults(command=release_command)
 
-    grade = commands.add_parser("grade", help="run the checks of the exercises on what students handed in")
+    grade = commands["grade"]
     grade.add_argument("folder", type=absolute, metavar="FOLDER", help="a notebook or a folder for each student")
     output = ROOT / "build" / "grades"
     grade.add_argument("--output", type=absolute, default=output, help=f"folder for results (default: {output})")
@@ -83,31 +132,31 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("--unprotected", action="store_true", help="also where submissions cannot be kept apart")
     grade.set_defaults(command=grade_command)
 
-    pretrain = commands.add_parser("pretrain", help="train the embedded networks again, from the sprite atlas")
+    pretrain = commands["pretrain"]
     pretrain.set_defaults(command=pretrain_command)
 
-    atlas = commands.add_parser("atlas", help="build the sprite atlas again, from the artists' packages")
+    atlas = commands["atlas"]
     atlas.add_argument("--noto", type=Path, required=True, help="the file NotoColorEmoji.ttf")
     atlas.add_argument("--twemoji", type=Path, required=True, help="the folder of npm's @discordapp/twemoji")
     atlas.add_argument("--fluent", type=Path, required=True, help="the folder of npm's fluentui-emoji")
     atlas.set_defaults(command=atlas_command)
 
-    bundle = commands.add_parser("bundle", help="make an offline bundle: data, weights and hub modules in one folder")
+    bundle = commands["bundle"]
     bundle.add_argument("folder", type=absolute, metavar="DIR", help="a folder that does not exist yet")
     bundle.add_argument("--profile", choices=PROFILES, default="cifar10-cpu", help="default: cifar10-cpu")
     bundle.add_argument("--train-images", type=positive, metavar="N", help="of CIFAR-10 (default: all at hand)")
     bundle.set_defaults(command=bundle_command)
 
-    check_bundle = commands.add_parser("check-bundle", help="check each file of a bundle; say which profiles it serves")
+    check_bundle = commands["check-bundle"]
     check_bundle.add_argument("folder", type=absolute, metavar="DIR")
     check_bundle.set_defaults(command=check_bundle_command)
 
-    badges = commands.add_parser("badges", help="write the repository's address and tag into all notebooks")
+    badges = commands["badges"]
     badges.add_argument("--repository", metavar="OWNER/NAME", help="on GitHub (default: as in pyproject.toml)")
     badges.add_argument("--tag", help="a tag or branch (default: as in pyproject.toml)")
     badges.set_defaults(command=badges_command)
 
-    doctor = commands.add_parser("doctor", help="look over this machine, and say what to repair")
+    doctor = commands["doctor"]
     doctor.set_defaults(command=doctor_command)
     return main_parser
 
@@ -155,7 +204,7 @@ def share_cores(jobs: int) -> None:
 
 def badges_command(options: argparse.Namespace) -> int:
     """Put the address into pyproject.toml, and from there into the notebooks."""
-    from course.badges import read_address, stamp, write_address
+    from course.authoring.badges import read_address, stamp, write_address
 
     repository, tag = read_address()
     write_address(options.repository or repository, options.tag or tag)
@@ -165,34 +214,34 @@ def badges_command(options: argparse.Namespace) -> int:
 
 def run_command(options: argparse.Namespace) -> int:
     """Run lessons and write the report; 0 only if all ran to their end and all claims held."""
-    from course.report import write_report
-    from course.runner import Task, run_all
+    from course.run.lessons import run_of
+    from course.run.report import write_report
+    from course.run.runner import run_lessons
 
-    parameters = {"PROFILE": options.profile}
-    tasks = [Task(lesson, parameters, options.output) for lesson in find_lessons(options.lessons)]
-    results = run_all(tasks, options.jobs, options.fresh)
+    runs = [run_of(lesson, options.profile, options.output) for lesson in find_lessons(options.lessons)]
+    results = run_lessons(runs, options.jobs, options.fresh)
     print(f"Report: {write_report(results, options.profile, options.output)}")
     return 0 if all(succeeded(result) for result in results) else 1
 
 
 def site_command(options: argparse.Namespace) -> int:
     """Build the site, from the run that is there if it is still right; 0 only if all claims held, too."""
-    from course.report import summarise, write_report
-    from course.runner import run_all
-    from course.site import build_site, mini_task
+    from course.run.lessons import run_of
+    from course.run.report import summarise
+    from course.run.runner import run_lessons
+    from course.site.build import build_site
 
-    tasks = [mini_task(lesson, REPORT) for lesson in find_lessons()]
-    results = run_all(tasks, options.jobs, fresh=False)
-    write_report(results, "mini", REPORT)
-    build_site(summarise(results, "mini"), REPORT, SITE, options.solutions)
+    executed = SITE.with_name("site-lessons")
+    results = run_lessons([run_of(lesson, "mini", executed) for lesson in find_lessons()], options.jobs)
+    build_site(summarise(results, "mini"), executed, SITE, options.solutions)
     print(f"Site: {SITE / 'index.html'}")
     return 0 if all(succeeded(result) for result in results) else 1
 
 
 def check_site_command(options: argparse.Namespace) -> int:
     """Check the built site; 0 only if nothing was found."""
-    from course.site_browser import check_in_browser
-    from course.site_checks import external_links, find_faults, pages_of
+    from course.site.browser import check_in_browser
+    from course.site.checks import external_links, find_faults, pages_of
 
     faults = find_faults(SITE) or check_in_browser(SITE)
     for fault in faults:
@@ -205,7 +254,7 @@ def check_site_command(options: argparse.Namespace) -> int:
 
 def results_command(options: argparse.Namespace) -> int:
     """Keep the results of a run, and put its costs into the instructors' page."""
-    from course.results import INSTRUCTORS, keep_results, write_cost_table
+    from course.run.results import INSTRUCTORS, keep_results, write_cost_table
 
     print(f"wrote {keep_results(options.report)}")
     if write_cost_table():
@@ -215,7 +264,7 @@ def results_command(options: argparse.Namespace) -> int:
 
 def seeds_command(options: argparse.Namespace) -> int:
     """Run lessons with many seeds; 0 only if each claim held often enough."""
-    from course.seeds import NEEDED, count_claims
+    from course.run.claim_stability import NEEDED, count_claims
 
     lessons = find_lessons(options.lessons)
     table = count_claims(lessons, range(options.seeds), options.profile, options.jobs, options.output, options.fresh)
@@ -224,11 +273,11 @@ def seeds_command(options: argparse.Namespace) -> int:
     return 0 if (table["held"] >= NEEDED * table["runs"]).all() else 1
 
 
-def tidy_command(options: argparse.Namespace) -> int:
+def strip_outputs_command(options: argparse.Namespace) -> int:
     """Strip notebooks; 0 only if nothing had to be changed, as pre-commit expects it."""
-    from course.tidy import tidy
+    from course.authoring.strip_outputs import strip_outputs
 
-    changed = tidy(options.notebooks)
+    changed = strip_outputs(options.notebooks)
     for path in changed:
         print(f"stripped {path}")
     return 1 if changed else 0
@@ -236,7 +285,7 @@ def tidy_command(options: argparse.Namespace) -> int:
 
 def exercises_command(options: argparse.Namespace) -> int:
     """Write the exercises; 0 only if nothing had to be changed, as pre-commit expects it."""
-    from course.exercises import write_exercises
+    from course.authoring.exercises import write_exercises
 
     changed = write_exercises()
     for path in changed:
@@ -246,8 +295,8 @@ def exercises_command(options: argparse.Namespace) -> int:
 
 def release_command(options: argparse.Namespace) -> int:
     """Pack the course for students."""
-    from course.badges import read_address
-    from course.release import write_release
+    from course.authoring.badges import read_address
+    from course.authoring.release import write_release
 
     release = write_release(options.folder)
     print(f"{release.path}: {release.files} files, sha256 {release.sha256}")
@@ -260,7 +309,7 @@ def release_command(options: argparse.Namespace) -> int:
 
 def grade_command(options: argparse.Namespace) -> int:
     """Grade what students handed in."""
-    from course.grade import Limits, grade
+    from course.grading.grade import Limits, grade
 
     limits = Limits(options.minutes, 20 * options.minutes, options.memory)
     table, kept_apart = grade(
@@ -274,7 +323,7 @@ def grade_command(options: argparse.Namespace) -> int:
 
 def pretrain_command(options: argparse.Namespace) -> int:
     """Train the embedded networks."""
-    from course.pretrain import pretrain_all
+    from course.assets.pretrain import pretrain_all
 
     pretrain_all()
     return 0
@@ -282,7 +331,7 @@ def pretrain_command(options: argparse.Namespace) -> int:
 
 def atlas_command(options: argparse.Namespace) -> int:
     """Build the sprite atlas."""
-    from course.atlas import build_atlas
+    from course.assets.atlas import build_atlas
 
     build_atlas(options.noto, options.twemoji, options.fluent)
     return 0
@@ -290,7 +339,7 @@ def atlas_command(options: argparse.Namespace) -> int:
 
 def bundle_command(options: argparse.Namespace) -> int:
     """Make an offline bundle."""
-    from course.make_bundle import make_bundle
+    from course.offline.make_bundle import make_bundle
 
     files = make_bundle(options.folder, PROFILES[options.profile], options.train_images)
     megabytes = sum(entry["bytes"] for entry in files.values()) / 1e6
@@ -301,14 +350,14 @@ def bundle_command(options: argparse.Namespace) -> int:
 
 def check_bundle_command(options: argparse.Namespace) -> int:
     """Check a bundle; 0 only if each file is right."""
-    from course.check_bundle import report_on_bundle
+    from course.offline.check_bundle import report_on_bundle
 
     return report_on_bundle(options.folder)
 
 
 def doctor_command(options: argparse.Namespace) -> int:
     """Look over this machine; 0 only if the mini profile can run."""
-    from course.doctor import examine
+    from course.doctor.examine import examine
 
     return examine()
 

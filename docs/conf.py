@@ -1,4 +1,4 @@
-"""Settings of Sphinx for the course's site; `make site` builds it, see `course/site.py`."""
+"""Settings of Sphinx for the course's site; `make site` builds it, see `course/site/build.py`."""
 
 import tomllib
 from pathlib import Path
@@ -11,7 +11,7 @@ project = "Transfer learning and fine-tuning with Keras 3"
 release = PROJECT["project"]["version"]
 language = "en"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "course.site_extension"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "course.site.extension"]
 nitpick_ignore_regex = [("py:.*", r"(?!helpers\.).*")]  # the pages of other libraries are on other hosts
 
 nb_execution_mode = "off"  # the notebooks come executed
@@ -21,7 +21,8 @@ nb_code_prompt_hide = "Hide the set-up cell"
 nb_ipywidgets_js = {}  # these scripts are on other hosts
 myst_heading_anchors = 3
 
-autodoc_default_options = {"members": True, "member-order": "bysource"}
+add_module_names = False
+autodoc_default_options = {"member-order": "bysource"}
 autodoc_inherit_docstrings = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

@@ -1,8 +1,10 @@
 """The small module that the lessons import. Every file holds one idea; all of it may be read."""
 
 import sys
+from pathlib import Path
 
 __version__ = "0.1.0"
+ASSETS = Path(__file__).with_name("assets")  # embedded data and networks
 
 if sys.version_info < (3, 11):  # noqa: UP036, a notebook may run without the course having been installed
     raise ImportError(

@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+__all__ = ["PROFILES", "Profile", "UnknownProfileError"]
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -17,19 +19,23 @@ class Profile:
     Attributes:
         name: how the profile is chosen.
         dataset: "emoji10" or "cifar10".
-        train_size, validation_size, test_size: numbers of pictures, balanced over the ten classes.
-        backbone: name of the pretrained network in ``helpers.backbones.BACKBONES``.
+        train_size: number of training images, the same number of each class.
+        validation_size: number of validation images, likewise.
+        test_size: number of test images, likewise.
+        backbone: name of the pretrained network in ``helpers.models.backbones.BACKBONES``.
         alphas: the width multiplier of each network that has one, by the network's name.
-        image_size: side of the square pictures that the backbone sees, in pixels.
-        batch_size: pictures per training step.
-        head_epochs, head_learning_rate: training a head on frozen features, with Adam.
-        scratch_epochs, scratch_learning_rate: training a network from random weights, with Adam.
+        image_size: side of the square images that the backbone sees, in pixels.
+        batch_size: images per training step.
+        head_epochs: epochs for a head on frozen features.
+        head_learning_rate: its learning rate, with Adam.
+        scratch_epochs: epochs for a network from random weights.
+        scratch_learning_rate: its learning rate, with Adam.
         fine_tune_epochs: training pretrained weights on, at a tenth of ``head_learning_rate``.
-        hub_modules: handles of one TensorFlow Hub module; the first one that is to be had serves. The first is its
-            name in a bundle.
-        hub_image_size: side of the pictures that this module takes, in pixels.
-        vgg_image_size: side of the pictures that VGG16 sees, in pixels.
-        vgg_train_size: training pictures of the lesson with VGG16.
+        hub_modules: handles of one TensorFlow Hub module in different places; the first one that can be reached is
+            used. The first is its name in a bundle.
+        hub_image_size: side of the images that this module takes, in pixels.
+        vgg_image_size: side of the images that VGG16 sees, in pixels.
+        vgg_train_size: training images of the lesson with VGG16.
         stand_ins: the embedded network that takes the place of a large one, by the large one's name.
     """
 
@@ -39,7 +45,7 @@ class Profile:
     validation_size: int
     test_size: int
     backbone: str
-    alphas: Mapping[str, float]
+    alphas: Mapping[str, float] = field(hash=False)
     image_size: int
     batch_size: int
     head_epochs: int
@@ -51,7 +57,7 @@ class Profile:
     hub_image_size: int
     vgg_image_size: int
     vgg_train_size: int
-    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    stand_ins: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 PROFILES = {
@@ -135,7 +141,7 @@ class UnknownProfileError(ValueError):
     """The name is not that of a profile."""
 
 
-def gpu_is_visible() -> bool:
+def _gpu_is_visible() -> bool:
     """Tell whether TensorFlow sees a GPU."""
     import helpers.quiet  # noqa: F401
 
@@ -162,7 +168,7 @@ def choose_profile(name: str = "auto") -> tuple[Profile, str]:
         name = os.environ.get("COURSE_PROFILE") or "auto"
         reason = "asked for by the variable COURSE_PROFILE"
     if name == "auto":
-        name, reason = ("cifar10-gpu", "a GPU is visible") if gpu_is_visible() else ("mini", "no GPU is visible")
+        name, reason = ("cifar10-gpu", "a GPU is visible") if _gpu_is_visible() else ("mini", "no GPU is visible")
     if not isinstance(name, str) or name not in PROFILES:
         raise UnknownProfileError(
             f"There is no profile {name!r}. Choose one of: {', '.join(['auto', *PROFILES])}. "

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import BACKBONES, build_backbone
-from helpers.bundle import SourceError
+from helpers.files.bundle import SourceError
+from helpers.models.backbones import BACKBONES, build_backbone
+from helpers.models.classifiers import load_source_classifier
 from helpers.profiles import PROFILES
-from helpers.tops import load_source_top
 
 import keras
 
@@ -40,8 +40,8 @@ def test_layers_of_blocks_come_in_order():
 
 def test_real_networks_rescale_uint8_pictures_too():
     backbone = build_backbone("mobilenet", CPU, weights=None)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
-    np.testing.assert_allclose(backbone.model(pictures), backbone.model(pictures.astype("float32")), atol=1e-6)
+    images = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
+    np.testing.assert_allclose(backbone.model(images), backbone.model(images.astype("float32")), atol=1e-6)
 
 
 def test_mini_profile_puts_embedded_networks_in_the_place_of_large_ones():
@@ -58,8 +58,8 @@ def test_embedded_networks_are_small(name):
 
 
 def test_embedded_network_knows_its_source_task():
-    top = load_source_top(500, seed=0)
-    assert top.accuracy(top.model.predict(top.pictures, verbose=0)) > 0.9
+    top = load_source_classifier(500, seed=0)
+    assert top.accuracy(top.model.predict(top.images, verbose=0)) > 0.9
 
 
 def test_a_saved_model_keeps_its_preprocessing(tmp_path):

@@ -1,12 +1,15 @@
+import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from course import CourseError
-from course.badges import FOLDERS, read_address, stamp, write_address
-from course.lessons import ROOT
+from course import ROOT, CourseError
+from course.authoring.badges import FOLDERS, read_address, set_up, stamp, write_address
 
 
 @pytest.fixture
@@ -38,8 +41,76 @@ def test_badge_and_set_up_cell_get_the_address(copy, folder):
     path, source = cells(copy, folder)
     assert source["title"].count("[![Open in Colab]") == 1
     assert f"/github/ada/her-course/blob/v2.1/{folder}/{path.name})" in source["title"]
-    assert '"COURSE_REPOSITORY", "https://github.com/ada/her-course")' in source["setup"]
-    assert '"COURSE_TAG", "v2.1")' in source["setup"]
+    assert 'url = "https://github.com/ada/her-course"' in source["setup"]
+    assert 'f"git+{url}@v2.1"' in source["setup"] and '"-qb", "v2.1", url' in source["setup"]
+
+
+def test_the_set_up_cell_is_short_collapsed_and_the_same_everywhere():
+    found = set()
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).glob("*.ipynb")):
+        (cell,) = [cell for cell in nbformat.read(path, as_version=4).cells if cell.id == "setup"]
+        assert cell.metadata["jupyter"] == {"source_hidden": True}, path
+        found.add(cell.source)
+    (source,) = found
+    lines = [line for line in source.splitlines() if line]
+    assert len(lines) <= 10 and max(map(len, lines)) <= 88
+
+
+def run_set_up(folder, **variables):
+    """Run the set-up cell in a folder; return its process, whose output is where it found the helpers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    code = f"{set_up('ada/course', 'v1')}\nprint(helpers.quiet.__file__)"
+    environment = os.environ | {"PYTHONSAFEPATH": "1"} | variables
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def github(tmp_path):
+    """What stands for the course on GitHub: a repository with a tag; and the variables that lead to it."""
+    repository = tmp_path / "github" / "ada" / "course"
+    (repository / "helpers").mkdir(parents=True)
+    (repository / "helpers" / "__init__.py").touch()
+    (repository / "helpers" / "quiet.py").touch()
+    (repository / "pyproject.toml").write_text(
+        '[project]\nname = "finetuning-course"\nversion = "1"\n[tool.setuptools]\npackages = ["helpers"]\n'
+    )
+    identity = ["-c", "user.name=ada", "-c", "user.email=ada@example.org"]
+    for arguments in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "1"], ["tag", "v1"]):
+        subprocess.run(["git", *arguments], cwd=repository, check=True)
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{(tmp_path / 'github').as_uri()}/.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/",
+        "PIP_TARGET": str(tmp_path / "site-packages"),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip takes this as: no isolation
+    }
+
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+
+
+@needs_git
+def test_the_set_up_cell_fetches_the_course_once_where_it_is_not(github, tmp_path):
+    room = tmp_path / "content"
+    first = run_set_up(room, **github)
+    assert first.returncode == 0 and "detached" not in first.stderr, first.stderr
+    assert Path(first.stdout.strip()) == room / "course" / "helpers" / "quiet.py"
+    assert (tmp_path / "site-packages" / "helpers").is_dir()  # with what the course needs
+    (tmp_path / "github").rename(tmp_path / "away")
+    assert run_set_up(room, **github).stdout == first.stdout
+    assert run_set_up(room / "course" / "notebooks" / "runs", **github).stdout == first.stdout
+
+
+@needs_git
+def test_a_set_up_cell_without_network_says_so_and_can_be_run_again(github, tmp_path):
+    away = tmp_path / "away"
+    (tmp_path / "github").rename(away)
+    room = tmp_path / "content"
+    failed = run_set_up(room, **github)
+    assert failed.returncode != 0 and "pip" in failed.stderr.splitlines()[-1] and list(room.iterdir()) == []
+    away.rename(tmp_path / "github")
+    assert run_set_up(room, **github).returncode == 0
 
 
 def test_the_same_address_again_leaves_the_files_as_old_as_they_are(copy):

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from helpers import bundle as bundle_module
-from helpers.bundle import SourceError, bundle_file
+from helpers.files import bundle as bundle_module
+from helpers.files.bundle import SourceError, bundle_file, bundle_folder
 
 
 @pytest.fixture
@@ -18,7 +18,6 @@ def small_bundle(tmp_path, monkeypatch):
         files[name] = {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     (folder / "MANIFEST.json").write_text(json.dumps({"files": files}))
     monkeypatch.setenv("COURSE_BUNDLE", str(folder))
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     return folder
 
 
@@ -45,13 +44,26 @@ def test_truncated_file_even_after_it_was_right_once(small_bundle):
         bundle_file("models/b.bin")
 
 
-def test_wrong_hash(small_bundle, tmp_path):
+def test_wrong_hash(small_bundle):
     path = small_bundle / "models" / "b.bin"
     path.write_bytes(b"x" * path.stat().st_size)
     for _ in range(2):  # a failed check is never remembered
         with pytest.raises(SourceError, match="sha256"):
             bundle_file("models/b.bin")
-    assert not list((tmp_path / "cache" / "bundles").iterdir())
+
+
+def test_a_file_that_is_not_asked_for_is_not_read(small_bundle):
+    (small_bundle / "datasets" / "a.bin").write_bytes(b"cut")
+    assert bundle_file("models/b.bin") is not None and bundle_folder("models") == small_bundle / "models"
+    with pytest.raises(SourceError, match="3 bytes"):
+        bundle_file("datasets/a.bin")
+
+
+def test_all_files_of_a_folder_are_checked(small_bundle):
+    assert bundle_folder("hub") is None
+    (small_bundle / "models" / "b.bin").write_bytes(b"x" * 1200)
+    with pytest.raises(SourceError, match="sha256"):
+        bundle_folder("models")
 
 
 def test_hashes_are_computed_once(small_bundle, monkeypatch):

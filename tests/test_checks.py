@@ -1,9 +1,8 @@
-"""The checks of the exercises: right answers of several kinds pass; typical wrong ones are told what is wrong."""
+"""The checks of the exercises as a whole; their banks of right and wrong answers are in ``tests/banks``."""
 
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,33 +15,11 @@ from helpers.checks.answers import EXERCISES, UnknownTaskError, tasks_of
 from helpers.checks.progress import mark_done, progress_file, read_done
 
 BANKS = {exercise: importlib.import_module(f"tests.answers.exercise_{exercise}") for exercise in EXERCISES}
-RIGHT = [(number, answer) for bank in BANKS.values() for number, answers in bank.RIGHT.items() for answer in answers]
-WRONG = [(number, *case) for bank in BANKS.values() for number, cases in bank.WRONG.items() for case in cases]
 
 
 @pytest.fixture(autouse=True)
 def own_progress(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
-
-
-def given(answer):
-    return answer if isinstance(answer, tuple) else (answer,)
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT)
-def test_right_answers_pass(number, answer, capsys):
-    check(number, *given(answer))
-    output = capsys.readouterr()
-    assert f"✔ {number} " in output.out, output.err
-    assert "✘" not in output.err and number in read_done()
-
-
-@pytest.mark.parametrize(("number", "answer", "message"), WRONG)
-def test_wrong_answers_are_told_what_is_wrong(number, answer, message, capsys):
-    check(number, *given(answer))
-    output = capsys.readouterr()
-    assert f"✘ {number} " in output.err and message in output.err, output
-    assert "✔" not in output.out and number not in read_done()
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
@@ -73,7 +50,7 @@ def test_an_untouched_task_says_so(capsys):
 
     check("3.1", untouched)
     assert "✘ 3.1 Not done yet: cut off the top" in capsys.readouterr().err
-    check("3.2", lambda extractor, pictures: untouched(extractor))
+    check("3.2", lambda extractor, images: untouched(extractor))
     assert "✘ 3.2 Your code uses another task, which is not done yet. Exercise 3.1: cut off" in capsys.readouterr().err
 
 
@@ -118,9 +95,10 @@ def test_progress_survives_being_killed_while_writing():
     code = "from helpers.checks.progress import mark_done\nimport itertools\nmark_done('3.1')\n"
     code += "for i in itertools.count(): mark_done(f'9.{i}')"
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
-    while not progress_file().exists():
+    deadline = time.monotonic() + 60  # for the imports, on a busy machine
+    while not progress_file().exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.wait(timeout=60)
     assert "3.1" in read_done()

@@ -3,9 +3,9 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from helpers.claims import claim
-from helpers.plots import new_figure, show
-from helpers.records import CLAIM_TYPE
+from helpers.notebook.claims import claim
+from helpers.notebook.plots import new_figure, show
+from helpers.notebook.records import CLAIM_TYPE
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers import datasets
-from helpers.bundle import SourceError
-from helpers.datasets import load_data, read_cifar10_archive, stratified_indices
+from helpers.data import datasets
+from helpers.data.datasets import _read_cifar10_archive, load_data, stratified_indices
+from helpers.files.bundle import SourceError
 from helpers.profiles import PROFILES
 
 CPU = PROFILES["cifar10-cpu"]
@@ -44,13 +44,13 @@ def test_cifar10_from_the_bundle(bundle, no_network):
     data = load_data(CPU, seed=1)
     assert data.x_train.shape == (10000, 32, 32, 3) and data.x_train.dtype == np.uint8
     assert (np.bincount(data.y_train) == 1000).all() and (np.bincount(data.y_validation) == 200).all()
-    training = {picture.tobytes() for picture in data.x_train}
-    assert not any(picture.tobytes() in training for picture in data.x_validation)
+    training = {image.tobytes() for image in data.x_train}
+    assert not any(image.tobytes() in training for image in data.x_validation)
 
 
 def test_a_bundle_that_is_too_small_for_the_profile_says_so(bundle):
     with pytest.raises(ValueError, match="has only"):
-        load_data(PROFILES["cifar10-gpu"])
+        load_data(replace(CPU, train_size=60000))  # more than CIFAR-10 has
 
 
 def test_a_file_that_is_no_npz_says_so(tmp_path, monkeypatch):
@@ -70,7 +70,7 @@ def test_the_official_archive_is_read(tmp_path):
             member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    x, y, x_test, y_test = read_cifar10_archive(path)
+    x, y, x_test, y_test = _read_cifar10_archive(path)
     assert x.shape == (10, 32, 32, 3) and x_test.shape == (2, 32, 32, 3)
     assert x[4, 0, 0].tolist() == [2, 0, 0] and y[:4].tolist() == [0, 9, 1, 9]
     assert x_test[0, 5, 5].tolist() == [5, 0, 0] and y_test.tolist() == [5, 9]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from helpers.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from helpers.datasets import load_data
-from helpers.domains import gratings, make_domains
-from helpers.emoji10 import load_split
+from helpers.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from helpers.data.datasets import load_data
+from helpers.data.domains import gratings, make_domains
+from helpers.data.emoji10 import load_split
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def domains():
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return load_split("test", 40)[0]
 
 
@@ -58,30 +58,30 @@ def test_sizes_that_cannot_be_had_are_refused(train_size, test_size):
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
-def test_stronger_corruptions_lie_further_from_the_original(kind, pictures):
-    kept = pictures.copy()
+def test_stronger_corruptions_lie_further_from_the_original(kind, images):
+    kept = images.copy()
     distances = []
-    for strength in STRENGTHS:
-        spoilt = corrupt(pictures, kind, strength)
-        assert spoilt.shape == pictures.shape and spoilt.dtype == np.uint8
-        distances.append(np.abs(spoilt.astype(float) - pictures).mean())
-    assert np.array_equal(pictures, kept)
+    for severity in SEVERITIES:
+        spoilt = corrupt(images, kind, severity)
+        assert spoilt.shape == images.shape and spoilt.dtype == np.uint8
+        distances.append(np.abs(spoilt.astype(float) - images).mean())
+    assert np.array_equal(images, kept)
     assert distances[0] > 0 and (np.diff(distances) > 0).all(), distances
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
-def test_the_seed_decides_what_is_random(kind, pictures):
-    first, again, other = (corrupt(pictures, kind, 3, seed) for seed in (0, 0, 1))
+def test_the_seed_decides_what_is_random(kind, images):
+    first, again, other = (corrupt(images, kind, 3, seed) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert np.array_equal(first, other) == (kind in ("blur", "contrast"))  # nothing is random in these two
 
 
 @pytest.mark.parametrize(
-    ("kind", "strength"), [("rain", 1), ("blur", 0), ("blur", 6), ("noise", 2.5), ("noise", "2"), (None, 1)]
+    ("kind", "severity"), [("rain", 1), ("blur", 0), ("blur", 6), ("noise", 2.5), ("noise", "2"), (None, 1)]
 )
-def test_an_unknown_kind_or_strength_is_refused(kind, strength, pictures):
+def test_an_unknown_kind_or_strength_is_refused(kind, severity, images):
     with pytest.raises(ValueError, match=r"There is no corruption .*blur, noise, contrast, occlusion.* 1 to 5"):
-        corrupt(pictures, kind, strength)
+        corrupt(images, kind, severity)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from helpers import emoji10
+from helpers.data import emoji10
 
 # Same seed, same bytes on every machine.
 DIGESTS = {
@@ -14,15 +14,15 @@ DIGESTS = {
 }
 
 
-@pytest.mark.parametrize("split", emoji10.SPLITS)
+@pytest.mark.parametrize("split", emoji10._SPLITS)
 def test_default_splits_are_the_same_bytes_everywhere(split):
-    pictures, labels = emoji10.load_split(split)
-    assert hashlib.sha256(pictures.tobytes() + labels.tobytes()).hexdigest() == DIGESTS[split]
+    images, labels = emoji10.load_split(split)
+    assert hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest() == DIGESTS[split]
 
 
 def test_shapes_and_balance():
-    pictures, labels = emoji10.load_split("validation")
-    assert pictures.shape == (500, 32, 32, 3) and pictures.dtype == np.uint8
+    images, labels = emoji10.load_split("validation")
+    assert images.shape == (500, 32, 32, 3) and images.dtype == np.uint8
     assert labels.dtype == np.int64
     assert (np.bincount(labels) == 50).all()
 
@@ -34,30 +34,30 @@ def test_seed_changes_the_pictures():
 def test_no_picture_is_in_two_splits():
     seen = set()
     total = 0
-    for split in emoji10.SPLITS:
-        pictures, _ = emoji10.load_split(split)
-        seen |= {picture.tobytes() for picture in pictures}
-        total += len(pictures)
+    for split in emoji10._SPLITS:
+        images, _ = emoji10.load_split(split)
+        seen |= {image.tobytes() for image in images}
+        total += len(images)
     assert len(seen) == total
 
 
 def test_the_unseen_artist_is_nowhere_else():
-    assert all(emoji10.UNSEEN_ARTIST not in artists for _, _, artists in list(emoji10.SPLITS.values())[:3])
-    artists = {entry["artist"] for entry in emoji10.load_atlas()[1] if entry["task"] == "source"}
-    assert artists == set(emoji10.SEEN_ARTISTS)
+    assert all(emoji10._UNSEEN_ARTIST not in artists for _, _, artists in list(emoji10._SPLITS.values())[:3])
+    artists = {entry["artist"] for entry in emoji10._load_atlas()[1] if entry["task"] == "source"}
+    assert artists == set(emoji10._SEEN_ARTISTS)
 
 
 def test_source_task_shares_no_emoji_with_the_ten_classes():
-    index = emoji10.load_atlas()[1]
+    index = emoji10._load_atlas()[1]
     target = {entry["name"] for entry in index if entry["task"] == "target"}
     assert not target & {entry["name"] for entry in index if entry["task"] == "source"}
 
 
 def test_every_class_is_drawn_by_every_artist():
-    index = emoji10.load_atlas()[1]
+    index = emoji10._load_atlas()[1]
     for name in emoji10.CLASS_NAMES:
         artists = {entry["artist"] for entry in index if entry["class"] == name}
-        assert artists == {*emoji10.SEEN_ARTISTS, emoji10.UNSEEN_ARTIST}
+        assert artists == {*emoji10._SEEN_ARTISTS, emoji10._UNSEEN_ARTIST}
 
 
 def test_unknown_split_lists_the_known_ones():

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import EMBEDDED_WEIGHTS
-from helpers.hub import KerasLayer
-from helpers.hub_export import export_hub_module
-from helpers.hub_handles import HubModuleError, cache_of_modules, find_module, first_module
+from helpers.files.hub_modules import HubModuleError, cache_of_modules, find_module, first_module
+from helpers.hub.export import export_hub_module
+from helpers.hub.layer import KerasLayer
+from helpers.models.backbones import EMBEDDED_WEIGHTS
 from helpers.profiles import PROFILES
 
 import keras
 import tensorflow as tf
 
 MINI = EMBEDDED_WEIGHTS / "mini_mobilenet_hub"
-PICTURES = np.random.default_rng(0).uniform(0, 1, (16, 32, 32, 3)).astype("float32")
+IMAGES = np.random.default_rng(0).uniform(0, 1, (16, 32, 32, 3)).astype("float32")
 LABELS = np.arange(16) % 10
 
 
@@ -80,20 +80,20 @@ def test_frozen_then_trained_then_frozen_again():
     layer = KerasLayer(MINI)
     model = classifier(layer)
     start = values(layer)
-    model.fit(PICTURES, LABELS, epochs=2, verbose=0)
+    model.fit(IMAGES, LABELS, epochs=2, verbose=0)
     assert moved(start, values(layer)) == 0 and layer.trainable_weights == []
 
     layer.trainable = True
-    compiled(model).fit(PICTURES, LABELS, epochs=2, verbose=0)
+    compiled(model).fit(IMAGES, LABELS, epochs=2, verbose=0)
     trained = values(layer)
     assert len(layer.trainable_weights) == 39
     # every trainable weight moved, no BatchNorm statistic did
     assert moved(start, trained) == 39
 
     layer.trainable = False
-    compiled(model).fit(PICTURES, LABELS, epochs=2, verbose=0)
+    compiled(model).fit(IMAGES, LABELS, epochs=2, verbose=0)
     assert moved(trained, values(layer)) == 0
-    assert model.evaluate(PICTURES, LABELS, verbose=0) > 0
+    assert model.evaluate(IMAGES, LABELS, verbose=0) > 0
 
 
 def test_training_mode_moves_the_statistics_where_it_is_asked_for():
@@ -101,22 +101,22 @@ def test_training_mode_moves_the_statistics_where_it_is_asked_for():
     model = keras.Sequential([layer, keras.layers.Dense(10)])
     model.compile(keras.optimizers.SGD(0.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     start = values(layer)
-    model.predict(PICTURES, verbose=0)
+    model.predict(IMAGES, verbose=0)
     assert moved(start, values(layer)) == 0
-    model.fit(PICTURES, LABELS, verbose=0)
+    model.fit(IMAGES, LABELS, verbose=0)
     assert moved(start, values(layer)) == 26  # mean and variance of 13 layers
 
 
 def test_a_saved_model_keeps_the_fine_tuned_values(tmp_path):
     layer = KerasLayer(MINI, trainable=True)
     model = classifier(layer)
-    before = model.predict(PICTURES, verbose=0)
-    model.fit(PICTURES, LABELS, verbose=0)
-    expected = model.predict(PICTURES, verbose=0)
+    before = model.predict(IMAGES, verbose=0)
+    model.fit(IMAGES, LABELS, verbose=0)
+    expected = model.predict(IMAGES, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert not np.allclose(before, expected)
-    np.testing.assert_array_equal(loaded.predict(PICTURES, verbose=0), expected)
+    np.testing.assert_array_equal(loaded.predict(IMAGES, verbose=0), expected)
     assert loaded.layers[0].trainable
 
 
@@ -136,9 +136,9 @@ def test_mixed_precision():
     finally:
         keras.config.set_dtype_policy("float32")
     start = values(layer)
-    model.fit(PICTURES, LABELS, verbose=0)
+    model.fit(IMAGES, LABELS, verbose=0)
     assert moved(start, values(layer)) == 39
-    assert layer.weights[0].dtype == "float32" and layer(PICTURES).dtype == "bfloat16"
+    assert layer.weights[0].dtype == "float32" and layer(IMAGES).dtype == "bfloat16"
 
 
 def test_regularization_losses_count_only_when_trained(tmp_path):
@@ -156,7 +156,7 @@ def test_an_archive_is_unpacked_once(tmp_path):
     archive = tmp_path / "module.tar.gz"
     with tarfile.open(archive, "w:gz") as file:
         file.add(MINI, arcname=".")
-    np.testing.assert_array_equal(KerasLayer(archive)(PICTURES), KerasLayer(MINI)(PICTURES))
+    np.testing.assert_array_equal(KerasLayer(archive)(IMAGES), KerasLayer(MINI)(IMAGES))
     assert find_module(str(archive)) == find_module(str(archive))
     assert len(list(cache_of_modules().iterdir())) == 1
 
@@ -176,7 +176,7 @@ def test_an_address_is_served_from_the_cache_without_network(no_network):
     name = hashlib.sha1(b"https://tfhub.dev/google/module/1").hexdigest()
     cache_of_modules().mkdir()
     os.symlink(MINI, cache_of_modules() / name)
-    assert KerasLayer(address)(PICTURES).shape == (16, 224)
+    assert KerasLayer(address)(IMAGES).shape == (16, 224)
 
 
 def test_an_address_without_network_says_what_to_do(no_network):
@@ -271,20 +271,20 @@ def test_a_module_without_trainable_weights_can_be_used_frozen_only(tmp_path):
 def test_wrong_size_dtype_and_range(capfd):
     layer = KerasLayer(MINI)
     with pytest.raises(ValueError, match=r"takes inputs \(None, 32, 32, 3\), but got \(16, 31, 32, 3\)"):
-        layer(PICTURES[:, :31])
+        layer(IMAGES[:, :31])
     model = keras.Sequential([keras.Input((32, 32, 3)), layer])
-    model.predict(PICTURES, verbose=0)
+    model.predict(IMAGES, verbose=0)
     assert "Divide" not in capfd.readouterr().err
     model = keras.Sequential([keras.Input((32, 32, 3)), KerasLayer(MINI)])
     for _ in range(2):
-        model.predict(PICTURES * 255, verbose=0)
+        model.predict(IMAGES * 255, verbose=0)
     assert capfd.readouterr().err.count("Divide pixels by 255") == 1
-    KerasLayer(MINI)(PICTURES * 2 - 1)
+    KerasLayer(MINI)(IMAGES * 2 - 1)
     assert "values from -0.99" in capfd.readouterr().err
     layer = KerasLayer(MINI)
     with pytest.warns(UserWarning, match="uint8") as caught:
         for _ in range(2):
-            layer((PICTURES * 255).astype("uint8"))
+            layer((IMAGES * 255).astype("uint8"))
     assert len(caught) == 1
 
 
@@ -329,13 +329,13 @@ def test_same_as_the_layer_of_tensorflow_hub_under_tf_keras(tmp_path):
     pytest.importorskip("pkg_resources")
     environment = os.environ | {"TF_USE_LEGACY_KERAS": "1"}
     command = [sys.executable, "-W", "ignore", "-c", OLD_LAYER, str(MINI), str(tmp_path / "old.npz")]
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    subprocess.run(command, check=True, capture_output=True, env=environment, timeout=600)
     layer = KerasLayer(MINI, trainable=True, batch_norm_training=True)
     model = keras.Sequential([keras.Input((32, 32, 3)), layer])
     model.compile(keras.optimizers.SGD(0.01), "mse")
-    before = model.predict(PICTURES, verbose=0)
+    before = model.predict(IMAGES, verbose=0)
     for _ in range(3):
-        model.train_on_batch(PICTURES, np.ones((16, 224), "float32"))
+        model.train_on_batch(IMAGES, np.ones((16, 224), "float32"))
     with np.load(tmp_path / "old.npz") as old:
         np.testing.assert_allclose(before, old["before"], atol=1e-5)
         for number, variable in enumerate(layer._module.variables):

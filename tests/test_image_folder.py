@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from helpers.features import extract_features
-from helpers.group_split import split
-from helpers.image_folder import ImageFolderError, load_image_folder
-from helpers.near_duplicates import group_numbers, near_duplicates
-from helpers.picture_files import PictureFile
-from helpers.pipelines import make_dataset
-from helpers.store_pictures import read_picture
+from helpers.data.folder.group_split import split
+from helpers.data.folder.image_file import ImageFile
+from helpers.data.folder.image_folder import ImageFolderError, load_image_folder
+from helpers.data.folder.near_duplicates import group_numbers, near_duplicates
+from helpers.data.folder.storage import read_image
+from helpers.data.pipelines import make_dataset
+from helpers.models.features import extract_features
 
 import keras
 
@@ -61,9 +61,9 @@ def test_pictures_are_split_by_class_and_keep_their_files(folder):
     for part, size in (("train", 28), ("validation", 6), ("test", 6)):
         x, y, files = getattr(data, f"x_{part}"), getattr(data, f"y_{part}"), data.files[part]
         assert x.shape == (size, 24, 24, 3) and x.dtype == np.uint8 and np.bincount(y).tolist() == [size // 2] * 2
-        for picture, label, file in zip(x[:], y, files, strict=True):
+        for image, label, file in zip(x[:], y, files, strict=True):
             assert data.class_names[label] == file.parent.name
-            assert np.array_equal(picture, read_picture(file, 24))
+            assert np.array_equal(image, read_image(file, 24))
     assert len({file for files in data.files.values() for file in files}) == 40
 
 
@@ -74,9 +74,12 @@ def test_the_seed_decides_the_split(folder):
 
 def test_a_second_call_reads_no_picture_file_again(folder, monkeypatch):
     first, _ = load(folder)
-    monkeypatch.setattr("helpers.store_pictures.read_or_explain", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("helpers.data.folder.storage._read_or_explain", lambda *_: pytest.fail("read again"))
     again, _ = load(folder)
     assert np.array_equal(first.x_test[:], again.x_test[:])
+    monkeypatch.setattr("helpers.data.folder.storage._FORMAT", 0)  # the files of another format are not read
+    with pytest.raises(pytest.fail.Exception, match="read again"):
+        load(folder)
 
 
 def test_every_file_that_cannot_be_used_is_named_once(folder):
@@ -113,15 +116,15 @@ def test_each_kind_of_picture_gives_its_own_colours(tmp_path):
     }
     for name, (image, colour) in cases.items():
         image.save(tmp_path / name, **({"quality": 100, "lossless": True} if name.endswith("webp") else {}))
-        picture = read_picture(tmp_path / name, 8)
-        assert picture.shape == (8, 8, 3) and picture.dtype == np.uint8
-        assert np.abs(picture.astype(int) - colour).max() <= 4, name
+        image = read_image(tmp_path / name, 8)
+        assert image.shape == (8, 8, 3) and image.dtype == np.uint8
+        assert np.abs(image.astype(int) - colour).max() <= 4, name
 
 
 def test_of_a_camera_s_file_with_two_pictures_the_first_counts(tmp_path):
     first, second = Image.new("RGB", (40, 20), (250, 10, 10)), Image.new("RGB", (20, 10), (9, 9, 200))
     first.save(tmp_path / "camera.jpg", format="MPO", save_all=True, append_images=[second])
-    assert np.abs(read_picture(tmp_path / "camera.jpg", 8).astype(int) - (250, 10, 10)).max() <= 4
+    assert np.abs(read_image(tmp_path / "camera.jpg", 8).astype(int) - (250, 10, 10)).max() <= 4
 
 
 def test_exif_orientation_and_middle_cut(tmp_path):
@@ -130,11 +133,11 @@ def test_exif_orientation_and_middle_cut(tmp_path):
     exif = Image.Exif()
     exif[274] = 3  # upside down
     Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif)
-    turned = read_picture(tmp_path / "turned.jpg", 16)
+    turned = read_image(tmp_path / "turned.jpg", 16)
     assert turned[:6].max() < 30 and turned[10:].min() > 220
     pixels[:, :20], pixels[:, 60:] = 99, 99
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    middle = read_picture(tmp_path / "wide.png", 40)
+    middle = read_image(tmp_path / "wide.png", 40)
     assert np.array_equal(middle, pixels[:, 20:60])
 
 
@@ -241,7 +244,7 @@ def test_a_disk_that_fails_leaves_nothing_and_is_no_damage(folder, monkeypatch):
     def fail(file, side):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("helpers.store_pictures.read_picture", fail)
+    monkeypatch.setattr("helpers.data.folder.storage.read_image", fail)
     with pytest.raises(ImageFolderError, match=r"Input/output error .*000\.jpg"):
         load(folder)
     monkeypatch.undo()
@@ -285,7 +288,7 @@ def test_parts_that_leave_nothing_are_refused(folder, parts):
     ],
 )
 def test_senseless_arguments_are_refused_before_anything_is_read(folder, monkeypatch, given, message):
-    monkeypatch.setattr("helpers.store_pictures.read_or_explain", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("helpers.data.folder.storage._read_or_explain", lambda *_: pytest.fail("read"))
     with pytest.raises(ImageFolderError, match=message):
         load(**{"path": folder, **given})
 
@@ -296,15 +299,15 @@ def test_numbers_of_numpy_serve_as_arguments(folder):
 
 
 def test_a_picture_file_is_read_as_an_array_is(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 3), np.uint8)
-    (tmp_path / "a.pixels").write_bytes(pictures.tobytes())
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 3), np.uint8)
+    (tmp_path / "a.pixels").write_bytes(images.tobytes())
     rows = np.array([5, 0, 6, 3])
-    file, expected = PictureFile(tmp_path / "a.pixels", 4, rows), pictures[rows]
+    file, expected = ImageFile(tmp_path / "a.pixels", 4, rows), images[rows]
     assert len(file) == 4 and file.shape == expected.shape and file.dtype == expected.dtype
     for which in (0, -1, slice(1, 3), [3, 0], np.array([2, 2]), np.array([], int), slice(None)):
         assert np.array_equal(file[which], expected[which])
     with pytest.raises(ValueError, match="whole pictures of 5 x 5"):
-        PictureFile(tmp_path / "a.pixels", 5)
+        ImageFile(tmp_path / "a.pixels", 5)
 
 
 def test_pipelines_and_features_take_the_folder_as_they_take_arrays(folder):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from course.exercises import ROOT, SOLUTIONS
+from course.authoring.exercises import ROOT, SOLUTIONS
 
 nbgrader = pytest.importorskip("nbgrader", reason="pip install .[instructor]")
 NAME = "03_feature_extraction.ipynb"
 
 
+@pytest.mark.slow
 def test_generate_and_autograde(tmp_path, monkeypatch):
     from nbgrader.api import Gradebook
     from nbgrader.apps import NbGraderAPI
@@ -32,7 +33,7 @@ def test_generate_and_autograde(tmp_path, monkeypatch):
     config.CourseDirectory.course_id = "course"
     config.CourseDirectory.db_url = f"sqlite:///{tmp_path / 'gradebook.db'}"
     config.Exchange.root = str(tmp_path / "exchange")
-    config.ExecutePreprocessor.timeout = 300
+    config.ExecutePreprocessor.timeout = 1200
     api = NbGraderAPI(config=config)
     assert api.generate_assignment("exercise_03")["success"]
     release = tmp_path / "release" / "exercise_03" / NAME

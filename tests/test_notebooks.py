@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course.tidy import tidy
+from course.authoring.strip_outputs import strip_outputs
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -66,17 +66,17 @@ def test_outputs_are_kept_only_where_they_are_compared(cells):
             assert (cell["execution_count"] is not None) == compared, cell["id"]
 
 
-def test_tidy_changes_nothing_that_is_committed():
-    assert tidy([*NOTEBOOKS, *RUNS]) == []
+def test_stripping_changes_nothing_that_is_committed():
+    assert strip_outputs([*NOTEBOOKS, *RUNS]) == []
 
 
-def test_tidy_strips_what_is_not_compared(tmp_path):
+def test_stripping_takes_away_what_is_not_compared(tmp_path):
     path = tmp_path / "a.ipynb"
     output = nbformat.v4.new_output("stream", text="1")
     sources = ("print(1)", "# NBVAL_CHECK_OUTPUT\nprint(1)")
     cells = [nbformat.v4.new_code_cell(text, outputs=[output], execution_count=7) for text in sources]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    assert tidy([path]) == [path]
+    assert strip_outputs([path]) == [path]
     first, second = nbformat.read(path, as_version=4).cells
     assert first.outputs == [] and first.execution_count is None
     assert second.outputs == [output] and second.execution_count == 2

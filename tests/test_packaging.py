@@ -1,6 +1,11 @@
+import ast
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -35,29 +40,181 @@ def test_every_pin_is_exact_and_names_no_host():
     assert "://" not in "\n".join(lines)
 
 
-def test_a_python_that_is_too_old_is_named(tmp_path):
-    old = tmp_path / "python3.10"
+needs_sh = pytest.mark.skipif(os.name == "nt", reason="set_up.sh is for Linux and macOS")
+
+# A python that fits, makes an environment out of itself, and logs what it would install. It takes real locks.
+STUB = """#!/bin/sh
+case "$1 $2" in
+--version*) echo Python 3.12.1 ;;
+"-c "*fcntl*) exec {python} "$@" ;;
+-c*) echo "$0" ;;
+"-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+"-m pip")
+    for last; do :; done
+    echo "$last" >>installed
+    if [ -e no_network ]; then exit 1; fi
+    if [ -e slow_network ]; then sleep "$(cat slow_network)"; fi ;;
+esac
+"""
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A folder with what the set-up reads, and a stub of python."""
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    stub = tmp_path / "python3"
+    stub.write_text(STUB.format(python=sys.executable))
+    stub.chmod(0o755)
+    return tmp_path
+
+
+def start(course, *extras, python="./python3"):
+    command = ["sh", ROOT / "course" / "set_up.sh", python, "venv", *extras]
+    environment = {"PATH": "/usr/bin:/bin"}  # no uv
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, cwd=course, start_new_session=True, **pipes)
+
+
+def set_up(course, *extras, **kwargs):
+    """Run the set-up to its end; return its status and what it said."""
+    process = start(course, *extras, **kwargs)
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output + errors
+
+
+def installed(course):
+    """What pip was asked to install, call by call, since the last time."""
+    log = course / "installed"
+    lines = log.read_text().splitlines() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return lines
+
+
+@needs_sh
+def test_a_python_that_is_too_old_is_named(course):
+    old = course / "python3.10"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.13\nexit 1\n')
     old.chmod(0o755)
-    result = subprocess.run(
-        ["sh", ROOT / "course" / "set_up.sh", str(old), tmp_path / "venv", "lab"], capture_output=True, text=True
-    )
-    assert result.returncode == 1
-    assert "3.11, 3.12 or 3.13" in result.stderr and "Python 3.10.13" in result.stderr
-    assert not (tmp_path / "venv").exists()
+    status, said = set_up(course, "lab", python=str(old))
+    assert status == 1 and "3.11, 3.12 or 3.13" in said and "Python 3.10.13" in said
+    assert not (course / "venv").exists()
 
 
-def test_a_failed_set_up_keeps_the_old_environment(tmp_path):
-    python = tmp_path / "python3"
-    python.write_text('#!/bin/sh\n[ "$1" = -m ] && exit 1\nexit 0\n')  # fits, but cannot make an environment
-    python.chmod(0o755)
-    (tmp_path / "venv").mkdir()
-    (tmp_path / "venv" / "works").touch()
-    command = ["sh", ROOT / "course" / "set_up.sh", python, tmp_path / "venv", "lab"]
-    environment = {"PATH": "/usr/bin:/bin"}  # no uv
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert result.returncode != 0 and "network" in result.stderr
-    assert (tmp_path / "venv" / "works").exists()
+@needs_sh
+def test_what_is_missing_is_added_and_what_is_there_needs_no_network(course):
+    assert set_up(course)[0] == 0 and installed(course) == ["."]
+    (course / "venv" / "works").touch()
+    assert set_up(course, "lab", "gpu")[0] == 0 and installed(course) == [".[lab,gpu]"]
+    (course / "no_network").touch()
+    for extras in ((), ("lab",), ("gpu,lab",), ("lab", "gpu")):
+        assert set_up(course, *extras) == (0, "") and installed(course) == []
+    status, said = set_up(course, "site")
+    assert status != 0 and "network" in said
+    assert set_up(course, "lab") == (0, "") and (course / "venv" / "works").exists()
+
+
+@needs_sh
+def test_a_failed_set_up_keeps_the_old_environment(course):
+    assert set_up(course)[0] == 0
+    (course / "venv" / "works").touch()
+    (course / "constraints.txt").write_text("numpy==1.0\n")
+    (course / "no_network").touch()
+    status, said = set_up(course)
+    assert status != 0 and "network" in said and (course / "venv" / "works").exists()
+    (course / "no_network").unlink()
+    assert set_up(course)[0] == 0 and not (course / "venv" / "works").exists()
+    assert not (course / "venv.old").exists()
+
+
+@needs_sh
+def test_the_settings_of_tools_install_nothing_again(course):
+    assert set_up(course)[0] == 0 and installed(course) == ["."]
+    with (course / "pyproject.toml").open("a") as file:
+        file.write("\n[tool.other]\nx = 1\n")
+    assert set_up(course) == (0, "") and installed(course) == []
+
+
+@needs_sh
+def test_two_at_once_install_once(course):
+    (course / "slow_network").write_text("2")
+    processes = [start(course, "lab"), start(course, "lab")]
+    said = ["".join(process.communicate(timeout=60)) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert installed(course) == [".[lab]"]
+    assert sorted("Waiting for another set-up" in text for text in said) == [False, True]
+
+
+@needs_sh
+def test_a_killed_set_up_leaves_neither_a_lock_nor_half_an_environment(course):
+    assert set_up(course)[0] == 0
+    (course / "venv" / "works").touch()
+    (course / "constraints.txt").write_text("numpy==1.0\n")
+    (course / "installed").unlink()
+    (course / "slow_network").write_text("600")
+    process = start(course)
+    deadline = time.monotonic() + 60
+    while not (course / "installed").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    (course / "slow_network").unlink()
+    (course / "no_network").touch()
+    assert set_up(course)[0] != 0 and (course / "venv" / "works").exists()  # the old one, not the half made one
+    (course / "no_network").unlink()
+    assert set_up(course)[0] == 0 and not (course / "venv" / "works").exists()
+
+
+def targets():
+    """The targets of the Makefile."""
+    return set(re.search(r"(?m)^\.PHONY: (.+)$", (ROOT / "Makefile").read_text())[1].split())
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_alone_prints_its_targets_and_does_nothing(course):
+    shutil.copy(ROOT / "Makefile", course)
+    before = sorted(course.iterdir())
+    help_text = subprocess.run(["make"], cwd=course, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[1] for line in help_text.splitlines() if line.startswith("make ")} == targets() - {
+        "help",
+        "check",
+    }
+    assert sorted(course.iterdir()) == before
+
+
+def test_the_workflow_names_only_what_exists():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    commands = "\n".join(step.get("run", "") for step in steps)
+    named = set(re.findall(r"\bmake ([\w-]+)", commands))
+    assert "test" in named and named <= targets()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(re.findall(r"\.\[(\w+)\]", commands)) <= set(project["project"]["optional-dependencies"])
+    assert {step["uses"].split("@")[0] for step in steps if "uses" in step} == {
+        "actions/checkout",
+        "actions/setup-python",
+    }
+    markers = {marker.split(":")[0] for marker in project["tool"]["pytest"]["ini_options"]["markers"]}
+    assert set(re.findall(r"not (\w+)", commands)) == markers
+
+
+def test_scripts_keep_their_line_ends():
+    command = ["git", "check-attr", "eol", "course/set_up.sh", ".ci/run"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if result.returncode:
+        pytest.skip("not in a git clone")
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == ["lf", "lf"]
+
+
+def test_only_the_site_and_the_atlas_need_what_they_alone_declare():
+    only_there = {"sphinx", "docutils", "bs4", "playwright", "axe_playwright_python", "myst_nb", "resvg_py"}
+    for path in (*ROOT.glob("helpers/**/*.py"), *ROOT.glob("course/**/*.py")):
+        if path.relative_to(ROOT).parts[:2] in (("course", "site"), ("course", "assets")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & only_there, path
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["seeds", "--help"]])

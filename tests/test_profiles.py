@@ -1,10 +1,10 @@
 import pytest
 
 from helpers import profiles
-from helpers.backbones import build_backbone
-from helpers.datasets import load_data
+from helpers.data.datasets import load_data
+from helpers.models.backbones import build_backbone
+from helpers.notebook.session import begin
 from helpers.profiles import PROFILES, UnknownProfileError, choose_profile
-from helpers.session import begin
 
 
 def test_asked_for():
@@ -20,7 +20,7 @@ def test_variable_decides_for_auto(monkeypatch):
 @pytest.mark.parametrize(("gpu", "name"), [(True, "cifar10-gpu"), (False, "mini")])
 def test_device_decides_for_auto(monkeypatch, gpu, name):
     monkeypatch.delenv("COURSE_PROFILE")
-    monkeypatch.setattr(profiles, "gpu_is_visible", lambda: gpu)
+    monkeypatch.setattr(profiles, "_gpu_is_visible", lambda: gpu)
     assert choose_profile("auto")[0].name == name
 
 

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import nbformat
 import pytest
 
-from course.exercises import MARKED, ROOT, SOLUTIONS
-from course.release import ReleaseError, git, write_release
+from course.authoring.exercises import MARKED, ROOT, SOLUTIONS
+from course.authoring.release import ReleaseError, git, write_release
 
 try:
     git(ROOT, "rev-parse", "HEAD")
@@ -80,8 +80,9 @@ def test_every_link_of_the_readme_is_there(unpacked):
 
 def test_the_commands_and_an_untouched_exercise_work(unpacked, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(unpacked), "COURSE_PROGRESS": str(tmp_path / "progress.json")}
-    subprocess.run([sys.executable, "-m", "course", "run", "--help"], cwd=unpacked, env=environment, check=True)
-    make = subprocess.run(["make", "--dry-run", "run"], cwd=unpacked, capture_output=True, text=True)
+    command = [sys.executable, "-m", "course", "run", "--help"]
+    subprocess.run(command, cwd=unpacked, env=environment, check=True, timeout=300)
+    make = subprocess.run(["make", "--dry-run", "run"], cwd=unpacked, capture_output=True, text=True, timeout=300)
     assert make.returncode == 0 and "set_up.sh" in make.stdout, make.stderr
     code = """
 import json, helpers
@@ -90,8 +91,9 @@ for name in ("setup", "parameters", "begin", "start", "task-8-1", "check-8-1"):
     exec("".join(next(cell["source"] for cell in cells if cell["id"] == name)))
 print(helpers.__file__)
 """
+    command = [sys.executable, "-c", code]
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=unpacked / "exercises", env=environment, capture_output=True, text=True
+        command, cwd=unpacked / "exercises", env=environment, capture_output=True, text=True, timeout=300
     )
     assert "✘ 8.1 Not done yet" in result.stderr and str(Path(unpacked, "helpers")) in result.stdout, result
 

@@ -4,11 +4,12 @@ import os
 import nbformat
 import pytest
 
-from course import lessons
 from course.__main__ import main
-from course.lessons import find_lessons, fingerprint, run_lesson, succeeded
-from helpers.notebooks import execute
-from helpers.records import CLAIM_TYPE, SESSION_TYPE
+from course.run import lessons, runner
+from course.run.lessons import run_of
+from helpers.execution import Store, kernel
+from helpers.execution.kernel import execute
+from helpers.notebook.records import CLAIM_TYPE, SESSION_TYPE
 
 SESSION = {"profile": "mini", "device": "CPU"}
 
@@ -34,7 +35,7 @@ display({{"text/plain": "", {CLAIM_TYPE!r}: {record!r}}}, raw=True)
 def folder(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path / "notebooks")
-    monkeypatch.setattr(lessons, "fingerprint", lambda lesson, parameters, *code: f"{lesson.read_text()}{parameters}")
+    monkeypatch.setattr(runner, "STORE", Store(tmp_path / "store"))
     return tmp_path
 
 
@@ -53,46 +54,48 @@ def test_a_failing_lesson_stops_no_other(folder, capsys):
     assert [lesson["claims"][0]["held"] for lesson in summary["lessons"]] == [True, False, True]
     assert summary["profile"] == "mini" and summary["device"] == "CPU" and summary["versions"]["keras"]
     assert all(lesson["peak_memory_mb"] > 10 and lesson["seconds"] > 0 for lesson in summary["lessons"])
+    assert all(0.05 < lesson["cpu_seconds"] < 60 for lesson in summary["lessons"])
     page = (folder / "report" / "index.html").read_text(encoding="utf-8")
     assert "RuntimeError: no luck" in page and '<a href="02_good.html">' in page and "one is one" in page
     assert (folder / "report" / "02_good.html").exists()
 
 
+def pids(folder):
+    """The process that each lesson of the report ran in: another one when it ran again."""
+    found = {}
+    for path in sorted((folder / "report").glob("*.ipynb")):
+        outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+        (found[path.stem],) = [o.data[SESSION_TYPE]["process"] for o in outputs if SESSION_TYPE in o.get("data", {})]
+    return found
+
+
 def test_only_what_changed_or_failed_runs_again(folder):
     write_lesson(folder / "notebooks" / "00_a.ipynb")
     write_lesson(folder / "notebooks" / "01_b.ipynb", held=False)
+    write_lesson(folder / "notebooks" / "02_c.ipynb", crash=True)
     run(folder)
-    times = {path.name: path.stat().st_mtime_ns for path in (folder / "report").glob("*.ipynb")}
+    first = pids(folder)
     write_lesson(folder / "notebooks" / "01_b.ipynb")
     status, _ = run(folder)
-    again = {path.name: path.stat().st_mtime_ns for path in (folder / "report").glob("*.ipynb")}
-    assert status == 0
-    assert again["00_a.ipynb"] == times["00_a.ipynb"] and again["01_b.ipynb"] != times["01_b.ipynb"]
+    second = pids(folder)
+    assert status == 1
+    assert [name for name in first if first[name] == second[name]] == ["00_a"]
     run(folder, "--fresh", "--lessons", "0")
-    fresh = (folder / "report" / "00_a.ipynb").stat().st_mtime_ns
-    assert fresh != times["00_a.ipynb"]
+    assert pids(folder)["00_a"] != first["00_a"]
 
 
-def test_a_stopped_run_leaves_no_older_result(folder, monkeypatch):
-    lesson, output = folder / "notebooks" / "00_a.ipynb", folder / "report"
-    write_lesson(lesson)
-    run_lesson(lesson, {}, output)
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(lessons, "execute", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run_lesson(lesson, {}, output, fresh=True)
-    assert not list(output.iterdir())
-
-
-def test_a_damaged_record_is_no_record(folder):
+def test_a_report_in_another_folder_needs_no_new_run(folder):
     write_lesson(folder / "notebooks" / "00_a.ipynb")
-    lesson, output = folder / "notebooks" / "00_a.ipynb", folder / "report"
-    run_lesson(lesson, {"PROFILE": "mini"}, output)
-    (output / "00_a.json").write_text('{"fingerprint"')
-    assert succeeded(run_lesson(lesson, {"PROFILE": "mini"}, output))
+    run(folder)
+    first = pids(folder)
+    main(["run", "--output", str(folder / "other" / "report"), "--profile", "mini"])
+    assert pids(folder / "other") == first
+
+
+def test_auto_and_the_profile_it_chooses_are_one_run(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_PROFILE", "mini")
+    lesson = tmp_path / "00_a.ipynb"
+    assert run_of(lesson, "auto", tmp_path) == run_of(lesson, "mini", tmp_path)
 
 
 def test_seeds_are_counted(folder, capsys):
@@ -106,13 +109,6 @@ def test_seeds_are_counted(folder, capsys):
     assert main(options) == 1
     table = (folder / "seeds" / "claims.csv").read_text()
     assert "00_a,one is one,2,2," in table and "01_b,one is one,0,2,0 1" in table
-
-
-def test_the_fingerprint_names_parameters_and_surroundings(monkeypatch):
-    lesson = find_lessons(["00"])[0]
-    keys = {fingerprint(lesson, {"SEED": seed}) for seed in (0, 1)}
-    monkeypatch.setenv("COURSE_BUNDLE", "/somewhere")
-    assert len(keys | {fingerprint(lesson, {"SEED": 0})}) == 3
 
 
 @pytest.mark.parametrize("options", [["--profile", "maxi"], ["--jobs", "0"], ["--jobs", "two"]])
@@ -146,5 +142,18 @@ def test_a_kernel_that_does_not_start_gets_a_second_chance(monkeypatch, tmp_path
             raise RuntimeError("Kernel died before replying to kernel_info")
 
     monkeypatch.setattr("papermill.execute_notebook", start)
-    error = execute(tmp_path / "a.ipynb", {}, tmp_path / "b.ipynb")
+    error = execute(tmp_path / "a.ipynb", {}, tmp_path / "b.ipynb").error
     assert len(calls) == 2 and (error is None if outcome is None else error.startswith(outcome))
+
+
+def test_cpu_seconds_count_the_kernel_and_its_children(tmp_path):
+    write_lesson(tmp_path / "a.ipynb")
+    burn = "import time\nstart = time.process_time()\nwhile time.process_time() < start + 1: pass"
+    notebook = nbformat.read(tmp_path / "a.ipynb", as_version=4)
+    notebook.cells.append(
+        nbformat.v4.new_code_cell(f"{burn}\nimport subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])")
+    )
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    before = kernel.children_seconds()
+    outcome = execute(tmp_path / "a.ipynb", {}, tmp_path / "b.ipynb")
+    assert 2 < outcome.cpu_seconds <= kernel.children_seconds() - before + 0.01

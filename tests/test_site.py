@@ -1,6 +1,7 @@
 """The site, built from lessons that were not run, with made-up figures: its files have no faults."""
 
 import base64
+import importlib
 import io
 import json
 import tomllib
@@ -9,18 +10,25 @@ import nbformat
 import pytest
 from matplotlib.figure import Figure
 
-from course import CourseError
-from course.lessons import ROOT, find_lessons
-from course.report import summarise
-from course.results import INSTRUCTORS, TABLE_ENDS, cost_table, keep_results, read_results, write_cost_table
-from helpers.records import CLAIM_TYPE
+from course import ROOT, CourseError
+from course.run.lessons import find_lessons, run_of
+from course.run.report import summarise
+from course.run.results import INSTRUCTORS, TABLE_ENDS, cost_table, keep_results, read_results, write_cost_table
+from helpers.execution.dependencies import key_of
+from helpers.notebook.records import CLAIM_TYPE
 
 pytest.importorskip("myst_nb", reason="pip install .[site]")
-from course.site import build_site, mini_task, write_sources
-from course.site_checks import find_faults, pages_of
-from course.site_extension import glossary_terms
+from bs4 import BeautifulSoup
 
-pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # Sphinx's extensions, of one another
+from course.site.build import build_site, write_sources
+from course.site.checks import find_faults, pages_of
+from course.site.extension import glossary_terms
+from course.site.pages import API
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # Sphinx's extensions, of one another
+]
 ALT = "A made-up chart: with few labels, take a frozen network."
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://example.org)\n\n"
 EVIDENCE = {
@@ -32,11 +40,11 @@ EVIDENCE = {
 def result(lesson, status="passed"):
     evidence = EVIDENCE.get(lesson.stem[:2], {"figure": 1})
     claims = [{"claim": "It helps", "held": True, "evidence": evidence}]
-    measured = {"seconds": 12.3, "peak_memory_mb": 1024, "claims": claims}
+    measured = {"seconds": 12.3, "cpu_seconds": 20.1, "peak_memory_mb": 1024, "claims": claims}
     return {"lesson": lesson.stem, "status": status, "profile": "mini", "device": "CPU", "seed": 0, **measured}
 
 
-def picture():
+def image():
     buffer = io.BytesIO()
     Figure(figsize=(1, 1)).savefig(buffer, format="png")
     return base64.b64encode(buffer.getvalue()).decode()
@@ -52,7 +60,7 @@ def write_executed(folder, chart):
                 nbformat.v4.new_output("stream", text="10%\r100% done"),
                 nbformat.v4.new_output(
                     "display_data",
-                    {"image/png": picture(), CLAIM_TYPE: {}},
+                    {"image/png": image(), CLAIM_TYPE: {}},
                     metadata={"image/png": {"alt": ALT}},
                 ),
             ]
@@ -124,6 +132,15 @@ def test_without_a_chart_there_is_no_page_for_it(summary, tmp_path):
     write_sources(summary, write_executed(tmp_path / "executed", chart=False), tmp_path / "source", solutions=False)
     assert not (tmp_path / "source" / "which_method.md").exists()
     assert "which_method" not in (tmp_path / "source" / "index.md").read_text()
+
+
+def test_the_api_pages_show_what_each_room_hands_on_and_nothing_else(site):
+    for module in API:
+        page = BeautifulSoup((site / "api" / f"{module}.html").read_text(encoding="utf-8"), "html.parser")
+        shown = [entry["id"].rpartition(".")[2] for entry in page.select("main dl.py:not(dl dl) > dt[id]")]
+        assert shown == importlib.import_module(module).__all__
+    overview = (site / "api.html").read_text(encoding="utf-8")
+    assert all(f"api/{module}.html" in overview for module in API)
 
 
 def test_the_landing_page_says_what_was_measured(site):
@@ -203,13 +220,16 @@ def test_an_empty_site_is_a_fault(tmp_path):
     assert "make site" in find_faults(tmp_path)[0]
 
 
-def test_a_run_on_mini_is_used_and_no_other(tmp_path):
-    lesson, record = find_lessons()[0], tmp_path / f"{find_lessons()[0].stem}.json"
-    assert mini_task(lesson, tmp_path).parameters == {"PROFILE": "mini"}
-    record.write_text(json.dumps({"profile": "mini", "parameters": {"PROFILE": "auto"}}))
-    assert mini_task(lesson, tmp_path).parameters == {"PROFILE": "auto"}
-    record.write_text(json.dumps({"profile": "cifar10-cpu", "parameters": {"PROFILE": "auto"}}))
-    assert mini_task(lesson, tmp_path).parameters == {"PROFILE": "mini"}
+def test_a_run_on_mini_is_used_and_no_other(tmp_path, monkeypatch):
+    def key(profile):
+        notebook, parameters, _ = run_of(find_lessons()[0], profile, tmp_path)
+        return key_of(notebook, parameters)
+
+    monkeypatch.setattr("shutil.which", lambda name: None)  # no GPU
+    monkeypatch.delenv("COURSE_PROFILE")
+    assert key("auto") == key("mini") != key("cifar10-cpu")
+    monkeypatch.setenv("COURSE_PROFILE", "cifar10-cpu")
+    assert key("auto") == key("cifar10-cpu")
 
 
 def test_results_are_kept_with_hardware_and_only_when_finished(summary, tmp_path):
@@ -232,6 +252,7 @@ def test_the_instructors_page_shows_the_costs_of_the_kept_results():
 
 def test_a_cost_table_has_a_dash_where_nothing_was_measured(tmp_path):
     lessons = [{"lesson": f"0{number}_x", "seconds": 10.4 * number, "peak_memory_mb": 1024} for number in (1, 2)]
+    lessons[1]["cpu_seconds"] = 30.2
     for run in (
         {"profile": "mini", "hardware": "A", "lessons": lessons},
         {"profile": "p", "hardware": "B", "lessons": lessons[:1]},
@@ -240,7 +261,7 @@ def test_a_cost_table_has_a_dash_where_nothing_was_measured(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(INSTRUCTORS.read_text())
     assert write_cost_table(page, tmp_path) and not write_cost_table(page, tmp_path)
-    rows = "| 01 x | 10 s, 1.0 GB | 10 s, 1.0 GB |\n| 02 x | 21 s, 1.0 GB | – |\n\n- mini: A\n- p: B\n"
+    rows = "| 01 x | 10 s, 1.0 GB | 10 s, 1.0 GB |\n| 02 x | 21 s (30 CPU s), 1.0 GB | – |\n\n- mini: A\n- p: B\n"
     assert rows in page.read_text()
     page.write_text(INSTRUCTORS.read_text().replace(TABLE_ENDS, ""))
     with pytest.raises(CourseError, match="needs two lines"):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
-from helpers.cache import CacheFolderError
-from helpers.sweep import SweepError, run_sweep
+from helpers.files.cache import CacheFolderError
+from helpers.sweeps import SweepError, run_sweep
 
 PARAMETERS = 'LEARNING_RATE = 0.1\nEPOCHS = 3\nNAME = "adam"\nFLAG = False'
 RUN = """
 from pathlib import Path
-from helpers.sweep import record_metrics
+from helpers.sweeps import record_metrics
 with open(Path.cwd() / "runs.txt", "a") as log:
     log.write(f"{LEARNING_RATE} {EPOCHS}\\n")
 if EPOCHS == 13:
@@ -75,7 +75,7 @@ def test_a_failed_point_is_reported_not_fatal_and_tried_again(notebook, tmp_path
         assert len(runs(notebook)) == 2 + tries
 
 
-@pytest.mark.parametrize("code", ["1", "from helpers.sweep import record_metrics\nrecord_metrics()"])
+@pytest.mark.parametrize("code", ["1", "from helpers.sweeps import record_metrics\nrecord_metrics()"])
 def test_a_notebook_that_records_nothing_is_a_failure(tmp_path, code):
     table = run_sweep(write_notebook(tmp_path / "run.ipynb", code), [{"EPOCHS": 1}], tmp_path / "sweep")
     assert "record_metrics" in table["error"][0]
@@ -84,14 +84,14 @@ def test_a_notebook_that_records_nothing_is_a_failure(tmp_path, code):
 @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"accuracy": "high"}', ""])
 def test_a_damaged_result_is_computed_again(notebook, tmp_path, text):
     run_sweep(notebook, [{}], tmp_path / "sweep")
-    (result,) = (tmp_path / "sweep").glob("run_*.json")
+    (result,) = (tmp_path / "sweep").glob("run-*.json.gz")
     result.write_text(text)
     assert run_sweep(notebook, [{}], tmp_path / "sweep")["accuracy"].tolist() == pytest.approx([0.3])
 
 
 SWEEP = """
 import sys
-from helpers.sweep import run_sweep
+from helpers.sweeps import run_sweep
 points = [{"EPOCHS": epochs} for epochs in range(1, 7)]
 print(run_sweep(sys.argv[1], points, sys.argv[2], jobs=1).to_csv())
 """
@@ -102,12 +102,12 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     command = [sys.executable, "-c", SWEEP, str(notebook), str(tmp_path / "sweep")]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 120
-    while len(list((tmp_path / "sweep").glob("run_*.json"))) < 2 and time.monotonic() < deadline:
+    while len(list((tmp_path / "sweep").glob("run-*.json.gz"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     time.sleep(2)  # a kernel needs a moment to see that its parent is gone
-    finished, begun = len(list((tmp_path / "sweep").glob("run_*.json"))), len(runs(notebook))
+    finished, begun = len(list((tmp_path / "sweep").glob("run-*.json.gz"))), len(runs(notebook))
     assert 2 <= finished < 6
     table = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert len(runs(notebook)) == begun + 6 - finished
@@ -132,14 +132,14 @@ def test_a_scheduler_elsewhere_gives_the_same_table(notebook, tmp_path, schedule
 
 
 def test_a_scheduler_that_does_not_answer(notebook, tmp_path, monkeypatch):
-    monkeypatch.setattr("helpers.sweep.SECONDS_TO_ANSWER", 1)
+    monkeypatch.setattr("helpers.execution.engine.SECONDS_TO_ANSWER", 1)
     with pytest.raises(SweepError, match=r"No Dask scheduler answers at 'tcp://127.0.0.1:9'.*dask scheduler"):
         run_sweep(notebook, [{}], tmp_path / "sweep", scheduler="tcp://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "tcp://127.0.0.1:abc", 8786])
 def test_an_address_that_is_none_gets_the_same_message(notebook, tmp_path, monkeypatch, address):
-    monkeypatch.setattr("helpers.sweep.SECONDS_TO_ANSWER", 1)
+    monkeypatch.setattr("helpers.execution.engine.SECONDS_TO_ANSWER", 1)
     with pytest.raises(SweepError, match="No Dask scheduler answers"):
         run_sweep(notebook, [{}], tmp_path / "sweep", scheduler=address)
 
@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_written(notebook, tmp_path):
 
 def test_a_finished_sweep_needs_no_folder_that_can_be_written(notebook, tmp_path, monkeypatch):
     first = run_sweep(notebook, [{}], tmp_path / "sweep")
-    monkeypatch.setattr("helpers.sweep.writable_folder", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr("helpers.sweeps.sweep.writable_folder", lambda *_: pytest.fail("written"))
     assert run_sweep(notebook, [{}], tmp_path / "sweep").equals(first)
 
 
@@ -204,14 +204,14 @@ def test_bad_notebooks_are_refused(tmp_path):
 
 
 def test_numbers_that_are_none_come_back_as_numbers(tmp_path):
-    code = "from helpers.sweep import record_metrics\nrecord_metrics(loss=float('nan'), highest=float('inf'))"
+    code = "from helpers.sweeps import record_metrics\nrecord_metrics(loss=float('nan'), highest=float('inf'))"
     table = run_sweep(write_notebook(tmp_path / "run.ipynb", code), [{}], tmp_path / "sweep")
     assert np.isnan(table["loss"][0]) and table["highest"][0] == np.inf and table["error"][0] == ""
 
 
 @pytest.mark.parametrize("name", ["error", "EPOCHS"])
 def test_a_metric_with_the_name_of_another_column_is_a_failure(tmp_path, name):
-    code = f"from helpers.sweep import record_metrics\nrecord_metrics({name}=0.5)"
+    code = f"from helpers.sweeps import record_metrics\nrecord_metrics({name}=0.5)"
     table = run_sweep(write_notebook(tmp_path / "run.ipynb", code), [{"EPOCHS": 2}], tmp_path / "sweep")
     assert f"name of a parameter, or is called error: {name}" in table["error"][0] and table["EPOCHS"][0] == 2
 

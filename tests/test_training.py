@@ -1,7 +1,7 @@
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.training import History, progress_bar, restart
+from helpers.models.training import History, progress_bar, restart
 
 import keras
 

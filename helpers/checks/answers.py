@@ -74,20 +74,20 @@ def judge(task: Task, number: str, answer: tuple) -> Verdict:
     except Wrong as wrong:
         return Verdict("wrong", str(wrong))
     except Exception as error:  # whatever the learner's code raises
-        return explain(error, number, task)
+        return _explain(error, number, task)
 
 
-def explain(error: Exception, number: str, task: Task) -> Verdict:
+def _explain(error: Exception, number: str, task: Task) -> Verdict:
     """Say what stopped the code of a task: it is not done yet, it needs another task, or it has an error."""
     if isinstance(error, NotImplementedError) and str(error).startswith(f"Exercise {number}:"):
         message = f"Not done yet: {task.title}. Put your code in the place of the line that raises NotImplementedError."
         return Verdict("untouched", message)
     if isinstance(error, NotImplementedError) and str(error).startswith("Exercise "):
         return Verdict("wrong", f"Your code uses another task, which is not done yet. {error}")
-    return Verdict("crashed", f"Your code for “{task.title}” stopped with an error. {where(error)}")
+    return Verdict("crashed", f"Your code for “{task.title}” stopped with an error. {_where(error)}")
 
 
-def where(error: Exception) -> str:
+def _where(error: Exception) -> str:
     """Return the last line of the learner's own code that was reached, and the error's last line."""
     lines = [
         f"In line {frame.lineno} of {frame.name}: {frame.line.strip()} → "

@@ -8,6 +8,7 @@ import helpers.quiet  # noqa: F401
 from helpers.checks.task import Wrong, expect
 
 import keras
+import tensorflow as tf
 
 
 class NotedModel(keras.Sequential):
@@ -42,3 +43,15 @@ def check_loss(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
         f"On some pictures the loss should be {expected:.3f}, but it is {loss:.3f}. The model gives logits, not "
         "probabilities, and the labels are integers: does the loss know both?",
     )
+
+
+def train_one_step(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
+    """Train a compiled model with one batch.
+
+    For a single step, a graph of the whole model would cost far more than the step itself, so there is none. Only the
+    loss is run as a graph: a learner's own loss that cannot be one would fail in fit, and fails here.
+    """
+    logits = keras.ops.convert_to_tensor(model(x, training=False))
+    tf.function(model.compute_loss)(x, keras.ops.convert_to_tensor(y), logits)
+    model.run_eagerly = True
+    model.train_on_batch(x, y)

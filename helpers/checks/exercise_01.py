@@ -9,7 +9,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.open_task import check_training
 from helpers.checks.task import NOTHING, Task, Wrong, expect
-from helpers.tops import PretrainedTop, load_source_top
+from helpers.models.classifiers import PretrainedClassifier, load_source_classifier
 
 import keras
 
@@ -23,12 +23,12 @@ def check_preprocess(preprocess) -> str:
     """Check task 1.1."""
     pixels = np.random.default_rng(11).integers(20, 221, (5, 24, 24, 3), np.uint8)
     pixels[0, 0, 0] = 0, 255, 128
-    for pictures in (pixels, pixels.astype("float32")):
-        untouched = pictures.copy()
-        answer = preprocess(pictures)
+    for images in (pixels, pixels.astype("float32")):
+        untouched = images.copy()
+        answer = preprocess(images)
         expect(
-            np.array_equal(pictures, untouched),
-            f"After your function, the {pictures.dtype} pictures that it was given are changed. Lesson 01 calls this a "
+            np.array_equal(images, untouched),
+            f"After your function, the {images.dtype} pictures that it was given are changed. Lesson 01 calls this a "
             "trap: if you run the cell again, you preprocess twice.",
         )
         expect(answer is not None, NOTHING)
@@ -102,22 +102,22 @@ def check_top_classes(top_classes) -> str:
     return "For each picture the k likeliest classes, by name, the likeliest first."
 
 
-def compare_names(answer: object, probabilities: np.ndarray, names: list[str], k: int) -> None:
+def compare_names(answer, probabilities: np.ndarray, names: list[str], k: int) -> None:
     """Raise ``Wrong`` unless ``answer`` holds the ``k`` likeliest names of each row."""
-    pictures = len(probabilities)
+    images = len(probabilities)
     if hasattr(answer, "numpy"):
         answer = answer.numpy()
     rows = [row if isinstance(row, str | bytes) or not np.iterable(row) else [*row] for row in answer]
     if rows and not isinstance(rows[0], list):
         expect(
-            len(rows) != k or k == pictures,
-            f"For {pictures} pictures your function gives one row of {k}: the answer for one picture only.",
+            len(rows) != k or k == images,
+            f"For {images} pictures your function gives one row of {k}: the answer for one picture only.",
         )
         raise Wrong(
             f"Your function gives {len(rows)} values in one row. Wanted is one list of names for each of the "
-            f"{pictures} pictures, also for k = 1."
+            f"{images} pictures, also for k = 1."
         )
-    expect(len(rows) == pictures, f"For {pictures} pictures your function gives {len(rows)} rows.")
+    expect(len(rows) == images, f"For {images} pictures your function gives {len(rows)} rows.")
     rows = [[as_text(np.asarray(name).item() if np.ndim(name) == 0 else name) for name in row] for row in rows]
     first = rows[0][0] if rows[0] else None
     expect(
@@ -152,24 +152,28 @@ def compare_names(answer: object, probabilities: np.ndarray, names: list[str], k
 
 
 @cache
-def known_top() -> tuple[PretrainedTop, list[np.ndarray]]:
-    """Return a network with its own top, new pictures for it, and its weights."""
-    top = load_source_top(200, seed=13)
-    return top, top.model.get_weights()
+def known_classifier() -> tuple[PretrainedClassifier, list[np.ndarray], np.ndarray]:
+    """Return a network with its own top and new pictures for it, its weights, and its probabilities for them."""
+    top = load_source_classifier(200, seed=13)
+    return top, top.model.get_weights(), probabilities_of(top.model, top.images)
+
+
+def probabilities_of(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    """Return the probabilities ``(n, classes)`` that a model gives to pictures of its own scale."""
+    return np.asarray(model(pixels.astype("float32"), training=False))
 
 
 def check_classify(classify) -> str:
     """Check task 1.3."""
-    top, weights = known_top()
-    model, pictures = top.model, top.pictures
+    top, weights, probabilities = known_classifier()
+    model, images = top.model, top.images
     model.set_weights(weights)  # an earlier answer may have changed them
-    pixels = pictures.astype("float32")
-    untouched = pictures.copy()
-    probabilities = model.predict(pixels, verbose=0)
+    pixels = images.astype("float32")
+    untouched = images.copy()
     expected = probabilities.argmax(axis=1)
-    answer = classify(model, pictures)
+    answer = classify(model, images)
     expect(answer is not None, NOTHING)
-    expect(np.array_equal(pictures, untouched), "Your function changes the pictures that it was given.")
+    expect(np.array_equal(images, untouched), "Your function changes the pictures that it was given.")
     moved = any(not np.array_equal(old, new) for old, new in zip(weights, model.get_weights(), strict=True))
     expect(not moved, "After your function the network is different: it was run in training mode.")
     answer = np.asarray(answer)
@@ -180,18 +184,18 @@ def check_classify(classify) -> str:
     )
     expect(
         answer.shape == expected.shape,
-        f"For {len(pictures)} pictures your function gives an array of shape {answer.shape}; expected is one index for "
+        f"For {len(images)} pictures your function gives an array of shape {answer.shape}; expected is one index for "
         "each picture. Over which axis is the largest one taken?",
     )
     right = float(np.mean(answer == expected))
     if right > 0.98:
         accuracy = float(np.mean(answer == top.labels))
-        return f"Preprocessed once, by the model itself: {accuracy:.2f} of {len(pictures)} new pictures are right."
+        return f"Preprocessed once, by the model itself: {accuracy:.2f} of {len(images)} new pictures are right."
     expect(not np.allclose(answer, probabilities.max(axis=1), atol=1e-3), "Your function gives the largest *value*.")
     expect(np.mean(answer == probabilities.argmin(axis=1)) < 0.9, "Your function gives the *least* likely class.")
 
     def same(changed: np.ndarray, network: keras.Model = model) -> bool:
-        return bool(np.mean(answer == network.predict(changed, verbose=0).argmax(axis=1)) > 0.95)
+        return bool(np.mean(answer == probabilities_of(network, changed).argmax(axis=1)) > 0.95)
 
     expect(
         not same(pixels / 127.5 - 1) and not same(pixels / 255),

@@ -10,7 +10,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.open_task import check_training
 from helpers.checks.task import NOTHING, Task, Wrong, expect
-from helpers.surgery import leaf_layers
+from helpers.models.freezing import leaf_layers
 
 import keras
 import tensorflow as tf
@@ -18,7 +18,7 @@ import tensorflow as tf
 MOST_PARAMETERS = 200_000
 
 
-def entering(model: keras.Model, pictures: np.ndarray) -> np.ndarray | None:
+def entering(model: keras.Model, images: np.ndarray) -> np.ndarray | None:
     """Return what the first layer with a kernel (Conv2D, Dense and their like) is given for pictures."""
     seen: list[np.ndarray] = []
 
@@ -34,7 +34,7 @@ def entering(model: keras.Model, pictures: np.ndarray) -> np.ndarray | None:
     try:
         for layer, call in zip(spied, calls, strict=True):
             layer.call = spy(call)
-        model(pictures, training=False)
+        model(images, training=False)
     finally:
         for layer, call in zip(spied, calls, strict=True):
             layer.call = call
@@ -44,7 +44,7 @@ def entering(model: keras.Model, pictures: np.ndarray) -> np.ndarray | None:
 def check_cnn(build_cnn) -> str:
     """Check task 2.1."""
     keras.utils.set_random_seed(21)
-    pictures = np.random.default_rng(21).integers(0, 256, (32, 32, 32, 3)).astype("float32")
+    images = np.random.default_rng(21).integers(0, 256, (32, 32, 32, 3)).astype("float32")
     for classes in (7, 10):
         model = build_cnn(classes)
         expect(model is not None, NOTHING)
@@ -52,14 +52,14 @@ def check_cnn(build_cnn) -> str:
             isinstance(model, keras.Model),
             f"Your function returns {type(model).__name__}, not a keras.Model. Build the model; do not run it.",
         )
-        logits = np.asarray(model(pictures, training=False))
+        logits = np.asarray(model(images, training=False))
         expect(
             logits.ndim == 2,
-            f"Your model gives an array of shape {logits.shape} for {len(pictures)} pictures: it still has "
+            f"Your model gives an array of shape {logits.shape} for {len(images)} pictures: it still has "
             "places. What turns maps into one vector?",
         )
         expect(
-            logits.shape == (len(pictures), classes),
+            logits.shape == (len(images), classes),
             f"With classes = {classes}, your model gives {logits.shape[1]} numbers for each picture. Where does the "
             "number of classes belong?",
         )
@@ -73,7 +73,7 @@ def check_cnn(build_cnn) -> str:
             f"Your model has {model.count_params():,} parameters; fewer than {MOST_PARAMETERS:,} are wanted. Look at "
             "model.summary(): which layer has most of them? How many numbers enter it?",
         )
-        check_scale(entering(model, pictures))
+        check_scale(entering(model, images))
         check_logits(logits)
     return f"A CNN with {model.count_params():,} parameters, which rescales pixels itself and gives logits."
 
@@ -119,21 +119,21 @@ COUNTS = (100, 60, 20, 20)  # pictures of each class in the data of task 2.2
 def check_split(split) -> str:
     """Check task 2.2."""
     labels = np.repeat(np.arange(len(COUNTS)), COUNTS)
-    pictures = np.zeros((len(labels), 4, 4, 3), np.uint8)
-    pictures[:, :, :, 0] = np.arange(len(labels))[:, None, None]  # each picture carries its own number
+    images = np.zeros((len(labels), 4, 4, 3), np.uint8)
+    images[:, :, :, 0] = np.arange(len(labels))[:, None, None]  # each picture carries its own number
     chosen = []
     for fraction, seed in ((0.25, 3), (0.25, 4), (0.1, 5), (0.4, 6)):
-        given = pictures.copy(), labels.copy()
+        given = images.copy(), labels.copy()
         np.random.seed(seed + 100)
         answer = split(*given, fraction, seed)
         expect(
-            np.array_equal(given[0], pictures) and np.array_equal(given[1], labels),
+            np.array_equal(given[0], images) and np.array_equal(given[1], labels),
             "Your function changes the pictures or labels that it was given: it shuffles them in place. Shuffle places "
             "instead.",
         )
         chosen.append(compare_split(answer, labels, fraction))
         np.random.seed(seed + 200)
-        again = split(pictures.copy(), labels.copy(), fraction, seed)
+        again = split(images.copy(), labels.copy(), fraction, seed)
         same = all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(answer, again, strict=True))
         expect(same, "Called twice with the same seed, your function gives two different splits. What uses the seed?")
     expect(
@@ -143,7 +143,7 @@ def check_split(split) -> str:
     return "Disjoint, complete, shuffled, repeatable, and each class has its share in both parts."
 
 
-def compare_split(answer: object, labels: np.ndarray, fraction: float) -> list[int]:
+def compare_split(answer, labels: np.ndarray, fraction: float) -> list[int]:
     """Raise ``Wrong`` unless ``answer`` is a good split; return the numbers of its validation pictures."""
     expect(answer is not None, NOTHING)
     expect(
@@ -208,12 +208,12 @@ class Augmentation:
         # tf.random.uniform would give each pass the same numbers: in a pipeline, its state begins anew.
         self.random = tf.random.Generator.from_seed(23)
 
-    def __call__(self, pictures, training=True):
-        pictures = tf.cast(pictures, tf.float32)
+    def __call__(self, images, training=True):
+        images = tf.cast(images, tf.float32)
         if tf.executing_eagerly():
-            self.at_once += int(np.prod(pictures.shape[:-3]))
-        stamp = self.random.uniform(tf.concat([tf.shape(pictures)[:-3], [1, 1, 1]], 0), 1, 255)
-        number, green, blue = tf.unstack(pictures, axis=-1)
+            self.at_once += int(np.prod(images.shape[:-3]))
+        stamp = self.random.uniform(tf.concat([tf.shape(images)[:-3], [1, 1, 1]], 0), 1, 255)
+        number, green, blue = tf.unstack(images, axis=-1)
         return tf.stack([number, green * 0 + stamp[..., 0], blue], axis=-1)
 
 
@@ -225,14 +225,14 @@ def one_epoch(dataset: tf.data.Dataset, most: int) -> tuple[list[np.ndarray], np
             isinstance(element, tuple) and len(element) == 2,
             "Your dataset does not give pairs (pictures, labels).",
         )
-        pictures, batch_labels = (np.asarray(part) for part in element)
+        images, batch_labels = (np.asarray(part) for part in element)
         expect(
-            pictures.ndim == 4,
-            f"Your dataset gives pictures of shape {pictures.shape}; wanted are batches of them, with four axes.",
+            images.ndim == 4,
+            f"Your dataset gives pictures of shape {images.shape}; wanted are batches of them, with four axes.",
         )
-        expect(len(pictures) == len(np.atleast_1d(batch_labels)), "A batch has more pictures than labels, or fewer.")
-        batches.append(pictures[:, 0, 0, 0].round().astype(int))
-        stamps.append(pictures[:, 0, 0, 1])
+        expect(len(images) == len(np.atleast_1d(batch_labels)), "A batch has more pictures than labels, or fewer.")
+        batches.append(images[:, 0, 0, 0].round().astype(int))
+        stamps.append(images[:, 0, 0, 1])
         labels.append(np.reshape(batch_labels, -1))
         expect(
             sum(map(len, batches)) <= most,
@@ -246,13 +246,13 @@ def check_pipeline(training_pipeline) -> str:
     """Check task 2.3."""
     count, batch_size = 120, 16
     random = np.random.default_rng(23)
-    pictures = np.zeros((count, 8, 8, 3), np.uint8)
-    pictures[..., 0] = np.arange(count)[:, None, None]
+    images = np.zeros((count, 8, 8, 3), np.uint8)
+    images[..., 0] = np.arange(count)[:, None, None]
     labels = random.integers(0, 10, count)
     augment = Augmentation()
-    untouched = pictures.copy()
+    untouched = images.copy()
     tf.random.set_seed(23)
-    dataset = training_pipeline(pictures, labels, augment, batch_size)
+    dataset = training_pipeline(images, labels, augment, batch_size)
     expect(dataset is not None, NOTHING)
     expect(
         isinstance(dataset, tf.data.Dataset),
@@ -260,7 +260,7 @@ def check_pipeline(training_pipeline) -> str:
     )
     at_once = augment.at_once
     passes = [one_epoch(dataset, count) for _ in range(3)]
-    expect(np.array_equal(pictures, untouched), "Your function changes the pictures that it was given.")
+    expect(np.array_equal(images, untouched), "Your function changes the pictures that it was given.")
     for batches, _, given in passes:
         ids = np.concatenate(batches)
         expect(
@@ -285,13 +285,13 @@ def check_pipeline(training_pipeline) -> str:
 
 def check_stamps(passes: list, at_once: int) -> None:
     """Raise ``Wrong`` unless every picture is augmented anew in each epoch."""
-    by_picture = np.array([stamps[np.argsort(np.concatenate(batches))] for batches, stamps, _ in passes])
+    by_image = np.array([stamps[np.argsort(np.concatenate(batches))] for batches, stamps, _ in passes])
     expect(
-        np.any(by_picture != 0),
+        np.any(by_image != 0),
         "The pictures come out unchanged: augment is never used, or its result is not.",
     )
-    expect(np.all(by_picture != 0), "Only some of the pictures are augmented.")
-    repeated = np.mean((by_picture[0] == by_picture[1]) | (by_picture[1] == by_picture[2]))
+    expect(np.all(by_image != 0), "Only some of the pictures are augmented.")
+    repeated = np.mean((by_image[0] == by_image[1]) | (by_image[1] == by_image[2]))
     if repeated > 0.5:
         raise Wrong(
             "augment ran once, for the whole set, before the pipeline began: every epoch brings the same random "
@@ -301,7 +301,7 @@ def check_stamps(passes: list, at_once: int) -> None:
             "step keeps what it is given, and what comes before it?"
         )
     expect(
-        len(np.unique(by_picture[0].round(3))) > 20,
+        len(np.unique(by_image[0].round(3))) > 20,
         "All pictures of an epoch get the same random change. Is augment called once for each batch?",
     )
 
@@ -364,7 +364,7 @@ def check_best_epoch(best_epoch) -> str:
     return "The epoch with the smallest validation loss, counted from 1."
 
 
-def compare_epoch(answer: object, history: dict[str, list[float]]) -> None:
+def compare_epoch(answer, history: dict[str, list[float]]) -> None:
     """Raise ``Wrong`` unless ``answer`` is the epoch with the smallest validation loss, from 1."""
     best = {name: (int(np.argmin(values)) + 1, int(np.argmax(values)) + 1) for name, values in history.items()}
     right, epochs = best["val_loss"][0], len(history["loss"])

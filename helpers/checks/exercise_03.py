@@ -7,14 +7,14 @@ from functools import partial
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import build_backbone
 from helpers.checks.open_task import check_training
 from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.models.backbones import build_backbone
 
 import keras
 
 
-def random_pictures(count: int) -> np.ndarray:
+def random_images(count: int) -> np.ndarray:
     """Return pictures ``(count, 32, 32, 3)`` uint8 of a network's size, of noise: nobody has seen them."""
     return np.random.default_rng(31).integers(0, 256, (count, 32, 32, 3), np.uint8)
 
@@ -22,15 +22,15 @@ def random_pictures(count: int) -> np.ndarray:
 def check_extractor(make_feature_extractor) -> str:
     """Check task 3.1."""
     backbone = build_backbone("mini_mobilenet", "mini")
-    pictures = random_pictures(6).astype("float32")
-    maps = np.asarray(backbone.model(pictures))
+    images = random_images(6).astype("float32")
+    maps = np.asarray(backbone.model(images))
     model = make_feature_extractor(backbone.model)
     expect(model is not None, NOTHING)
     expect(
         isinstance(model, keras.Model),
         f"Your function returns {type(model).__name__}, not a keras.Model. Build the model; do not run it.",
     )
-    features = np.asarray(model(pictures))
+    features = np.asarray(model(images))
     expect(
         features.ndim != 4,
         f"Your model still gives feature maps, {features.shape[1:]} for each picture: the pooling is missing.",
@@ -51,7 +51,7 @@ def check_extractor(make_feature_extractor) -> str:
     expected = maps.mean(axis=(1, 2))
     if not np.allclose(features, expected, atol=1e-4):
         for factor, name in ((255, "divides the pixels by 255"), (127.5, "scales the pixels to [-1, 1]")):
-            changed = np.asarray(backbone.model(pictures / factor - (factor == 127.5))).mean(axis=(1, 2))
+            changed = np.asarray(backbone.model(images / factor - (factor == 127.5))).mean(axis=(1, 2))
             if np.allclose(features, changed, atol=1e-3):
                 raise Wrong(f"Your model {name} first. The backbone preprocesses them itself, so that is too much.")
         raise Wrong("The shape is right, but the numbers are not the means of the backbone's last feature maps.")
@@ -71,12 +71,12 @@ def check_features(bottleneck_features) -> str:
             keras.layers.GlobalAveragePooling2D(),
         ]
     )
-    pictures = random_pictures(70)
-    untouched, statistics = pictures.copy(), extractor.layers[2].get_weights()
-    expected = extractor.predict(pictures.astype("float32"), verbose=0)
-    features = bottleneck_features(extractor, pictures)
+    images = random_images(70)
+    untouched, statistics = images.copy(), extractor.layers[2].get_weights()
+    expected = np.asarray(extractor(images.astype("float32"), training=False))
+    features = bottleneck_features(extractor, images)
     expect(features is not None, NOTHING)
-    expect(np.array_equal(pictures, untouched), "Your function changes the pictures that it was given. Work on a copy.")
+    expect(np.array_equal(images, untouched), "Your function changes the pictures that it was given. Work on a copy.")
     moved = any(not np.array_equal(a, b) for a, b in zip(statistics, extractor.layers[2].get_weights(), strict=True))
     expect(
         not moved,
@@ -87,8 +87,8 @@ def check_features(bottleneck_features) -> str:
     features = np.asarray(features)
     expect(features.ndim == 2, apart.format(f"an array of shape {features.shape}"))
     expect(
-        len(features) == len(pictures),
-        f"There are {len(pictures)} pictures, but {len(features)} rows of features. Is the last, smaller batch treated "
+        len(features) == len(images),
+        f"There are {len(images)} pictures, but {len(features)} rows of features. Is the last, smaller batch treated "
         "like the others?",
     )
     expect(
@@ -97,7 +97,7 @@ def check_features(bottleneck_features) -> str:
     )
     if np.allclose(features, expected, atol=1e-4):
         return "The features are those of inference mode, in the order of the pictures."
-    scaled = extractor.predict(pictures / np.float32(255), verbose=0)
+    scaled = np.asarray(extractor(images / np.float32(255), training=False))
     expect(
         not np.allclose(features, scaled, atol=1e-4),
         "Your function divides the pixels by 255, and the extractor does so itself: that is once too often.",

@@ -7,12 +7,13 @@ import math
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import build_backbone
-from helpers.checks.pictures import unseen_pictures
+from helpers.checks.compiled import train_one_step
+from helpers.checks.images import unseen_images
 from helpers.checks.task import NOTHING, Task, Wrong, expect
-from helpers.features import extract_features
+from helpers.models.backbones import build_backbone
+from helpers.models.features import extract_features
+from helpers.models.freezing import leaf_layers
 from helpers.profiles import find_profile
-from helpers.surgery import leaf_layers
 
 import keras
 from keras import layers
@@ -205,7 +206,7 @@ def check_preparation(prepare_for_fine_tuning) -> str:
     before = {layer.name: layer.get_weights() for layer in model.layers}
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
     random = np.random.default_rng(7)
-    model.fit(random.normal(size=(16, 8, 8, 3)), random.normal(size=(16, 3)), verbose=0)
+    train_one_step(model, random.normal(size=(16, 8, 8, 3)), random.normal(size=(16, 3)))
     moved = {
         layer.name
         for layer in model.layers
@@ -343,9 +344,9 @@ def check_second_phase(second_phase) -> str:
     rate = float(keras.ops.convert_to_numpy(trained.optimizer.learning_rate))
     expect(abs(rate - 1e-4) < 1e-6, f"The learning rate is {rate:g}; wanted is 1e-4.")
     expect(sum(epochs) < 2, f"Your function trains for {sum(epochs)} epochs; wanted is one.")
-    logits = trained.predict(x, verbose=0)
+    logits = trained(x, training=False)
     true = float(np.mean(np.asarray(keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True))))
-    measured = trained.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+    measured = float(trained.compute_loss(x, keras.ops.convert_to_tensor(y), logits))
     expect(
         abs(measured - true) < 1e-2 * true,
         f"After your function, evaluate says that the loss is {measured:.3f}; the cross-entropy of the logits is "
@@ -402,8 +403,8 @@ def check_budget(train_with_budget, profile="auto", seed=0) -> str:
         f"{listed(changed)}: frozen now, but the weights are not those of the pretrained network. The budget counts "
         "all that training changed.",
     )
-    pictures, labels = unseen_pictures(profile, seed)
-    outputs = np.asarray(extract_features(model, pictures, cache=False))
+    images, labels = unseen_images(profile, seed)
+    outputs = np.asarray(extract_features(model, images, cache=False))
     classes = len(np.unique(labels))
     expect(
         outputs.shape == (len(labels), classes),
@@ -482,7 +483,7 @@ TASKS = {
         check_budget,
         (
             "A linear head costs little. What can you unfreeze with the rest of the budget?",
-            "Read about helpers.surgery.trainable_report: it counts what each layer would train. Use it with "
+            "Read about helpers.models.freezing.trainable_report: it counts what each layer would train. Use it with "
             "unfreeze_last.",
             "Train a linear head on the features of the frozen network; then unfreeze the last block without "
             "BatchNorm, compile with a smaller learning rate, and fit a few epochs.",

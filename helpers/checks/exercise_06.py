@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.checks.compiled import NotedModel, check_loss
+from helpers.checks.compiled import NotedModel, check_loss, train_one_step
 from helpers.checks.fine_tuned import check_fine_tuned
 from helpers.checks.task import NOTHING, Task, Wrong, expect
 from helpers.profiles import find_profile
@@ -19,7 +19,8 @@ def small_model() -> keras.Sequential:
     """Return a compiled model from 3 numbers to 2 logits."""
     keras.utils.set_random_seed(61)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, run_eagerly=True)  # for so few steps, faster than making a graph
     return model
 
 
@@ -100,7 +101,7 @@ def model_after_phase_one(rate: float) -> tuple[NotedModel, keras.Model]:
     return model, base
 
 
-def pictures_with_labels() -> tuple[np.ndarray, np.ndarray]:
+def images_with_labels() -> tuple[np.ndarray, np.ndarray]:
     """Return noise ``(32, 8, 8, 3)`` float32 and labels ``(32,)`` below 4."""
     random = np.random.default_rng(62)
     return random.normal(0.5, 2, (32, 8, 8, 3)).astype("float32"), random.integers(0, 4, 32)
@@ -131,11 +132,11 @@ def check_set_up(fine_tune_setup) -> str:
         "The flags are right, but the model is not compiled again: it would train with the optimizer of phase 1.",
     )
     check_rate(float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)), rate)
-    check_loss(model, *pictures_with_labels())
+    check_loss(model, *images_with_labels())
     norm_state = [norm.get_weights() for norm in norms]
     learning, late = [*others, model.layers[-1]], model.remark()
     kernels = [layer.get_weights()[0] for layer in learning]
-    model.fit(*pictures_with_labels(), verbose=0)
+    train_one_step(model, *images_with_labels())
     moved = [not np.array_equal(old, new.get_weights()[0]) for old, new in zip(kernels, learning, strict=True)]
     expect(all(moved), "The flags look right, but after one fit, not all layers of the base and the head have moved.")
     still = all(
@@ -267,7 +268,7 @@ def check_early_stopping(train_with_early_stopping) -> str:
     for best, best_in_training, epochs in ((7, 4, 12), (4, 8, 10)):
         model = DriftingModel([keras.Input((2,)), Window()])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.0), loss, metrics=["accuracy"])
+        model.compile(keras.optimizers.SGD(0.0), loss, metrics=["accuracy"], run_eagerly=True)
         train, validation = rows_around(best_in_training, 16), rows_around(best, 14)
         train_with_early_stopping(model, train, validation, epochs)
         trained, kept = getattr(model, "epochs_trained", 0), float(model.layers[-1].place.numpy())

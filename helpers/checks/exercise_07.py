@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.checks.compiled import NotedModel, check_loss
+from helpers.checks.compiled import NotedModel, check_loss, train_one_step
 from helpers.checks.open_task import check_classifier
 from helpers.checks.task import NOTHING, Task, Wrong, expect
-from helpers.datasets import load_data
-from helpers.hub import KerasLayer
-from helpers.hub_export import export_hub_module
-from helpers.hub_handles import HubModuleError
-from helpers.profiles import find_profile
+from helpers.data.datasets import load_data
+from helpers.files.hub_modules import HubModuleError
+from helpers.hub.export import export_hub_module
+from helpers.hub.layer import KerasLayer
+from helpers.profiles import Profile, find_profile
 
 import keras
 import tensorflow as tf
@@ -56,6 +56,25 @@ def pixels_of_size(count: int) -> np.ndarray:
     return np.clip(level + contrast * random.normal(size=(count, SIZE, SIZE, 3)), 0, 255).astype("float32")
 
 
+@cache
+def features_by_range() -> dict[str, np.ndarray]:
+    """Return the module's features ``(80, 5)`` of pictures in several ranges, by what is wrong with the range."""
+    images, layer = pixels_of_size(80), KerasLayer(small_module())
+    ranges = {
+        "": images / 255,
+        "gives the module pixels in [0, 255]: the rescaling is missing": images,
+        "divides by 255 twice: the module sees pictures that are almost black": images / 255**2,
+        "scales the pixels to [-1, 1]": images / 127.5 - 1,
+    }
+    return {words: np.asarray(layer(inputs)) for words, inputs in ranges.items()}
+
+
+@cache
+def published_weights() -> list[np.ndarray]:
+    """Return the weights of the module, as a hub layer lists them."""
+    return KerasLayer(small_module()).get_weights()
+
+
 def is_linear_in(logits: np.ndarray, features: np.ndarray) -> bool:
     """Tell whether logits are a linear function of features."""
     features = np.concatenate([features, np.ones((len(features), 1))], axis=1).astype("float64")
@@ -70,8 +89,8 @@ def check_hub_classifier(hub_classifier) -> str:
     model = hub_classifier(handle, SIZE, classes)
     expect(model is not None, NOTHING)
     expect(isinstance(model, keras.Model), f"Your function returns {type(model).__name__}, not a keras.Model.")
-    pictures = pixels_of_size(80)
-    logits = np.asarray(model(pictures))
+    images = pixels_of_size(80)
+    logits = np.asarray(model(images))
     expect(
         logits.shape == (80, classes),
         f"For 80 pictures and {classes} classes your model gives an array of shape {logits.shape}; wanted is "
@@ -81,29 +100,23 @@ def check_hub_classifier(hub_classifier) -> str:
         not (np.allclose(logits.sum(axis=1), 1, atol=1e-4) and logits.min() >= 0),
         "Your model gives probabilities: there is a softmax at its end. Wanted are logits.",
     )
-    layer = KerasLayer(handle)
+    count = len(published_weights())
     expect(
-        len(model.weights) >= len(layer.weights) + 2,
-        f"Keras sees {len(model.weights)} arrays of weights in your model; the module alone has {len(layer.weights)}. "
+        len(model.weights) >= count + 2,
+        f"Keras sees {len(model.weights)} arrays of weights in your model; the module alone has {count}. "
         "The call of the module is wrapped in a layer that does not know its weights.",
     )
     shapes = sorted(tuple(weight.shape) for weight in model.trainable_weights)
     expect(
-        len(shapes) < len(layer.weights),
+        len(shapes) < count,
         "The weights of the module are trainable. Wanted is a frozen module: only the head learns at first.",
     )
     expect(
         shapes == [(classes,), (FEATURES, classes)],
         f"Trainable in your model: arrays of shapes {shapes}. Wanted is one Dense layer on the features.",
     )
-    ranges = {
-        "": pictures / 255,
-        "gives the module pixels in [0, 255]: the rescaling is missing": pictures,
-        "divides by 255 twice: the module sees pictures that are almost black": pictures / 255**2,
-        "scales the pixels to [-1, 1]": pictures / 127.5 - 1,
-    }
-    for words, inputs in ranges.items():
-        if is_linear_in(logits, np.asarray(layer(inputs))):
+    for words, features in features_by_range().items():
+        if is_linear_in(logits, features):
             expect(not words, f"Your model {words}. Hub modules for pictures expect [0, 1].")
             break
     else:
@@ -112,11 +125,6 @@ def check_hub_classifier(hub_classifier) -> str:
             "before the module, and is there an activation behind it?"
         )
     return "Pixels are scaled to [0, 1], the module is frozen, and the head gives logits."
-
-
-def fit_on_noise(model: keras.Model) -> None:
-    """Train a model for one epoch of two steps."""
-    model.fit(pixels_of_size(32), np.arange(32) % 3, batch_size=16, verbose=0)
 
 
 def model_with_frozen_module(before: tuple, after: tuple) -> tuple[NotedModel, KerasLayer]:
@@ -160,9 +168,10 @@ def check_start(start_fine_tuning) -> str:
             f"The learning rate is {rate:g}. That is too high for pretrained weights; at most 0.001 is wanted.",
         )
         late = model.remark()
-        check_loss(model, pixels_of_size(32), np.arange(32) % 3)
+        noise = pixels_of_size(32), np.arange(32) % 3
+        check_loss(model, *noise)
         module_weights = [np.copy(weight.numpy()) for weight in hub_layer.trainable_weights]
-        fit_on_noise(model)
+        train_one_step(model, *noise)
         moved = [
             not np.array_equal(old, new.numpy())
             for old, new in zip(module_weights, hub_layer.trainable_weights, strict=True)
@@ -230,12 +239,12 @@ def check_save_and_load(save_and_load) -> str:
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-2), loss)
-    fit_on_noise(model)
-    pictures = pixels_of_size(16)
-    tuned, weights = np.asarray(model(pictures)), model.get_weights()
+    train_one_step(model, pixels_of_size(32), np.arange(32) % 3)
+    images = pixels_of_size(16)
+    tuned, weights = np.asarray(model(images)), model.get_weights()
     hub_weights = hub_layer.get_weights()
-    hub_layer.set_weights(KerasLayer(small_module()).get_weights())
-    published = np.asarray(model(pictures))
+    hub_layer.set_weights(published_weights())
+    published = np.asarray(model(images))
     hub_layer.set_weights(hub_weights)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "my_model.keras"
@@ -259,7 +268,7 @@ def check_save_and_load(save_and_load) -> str:
         same = all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
         expect(same, "Your function changes weights of the model that it was given.")
         for judged, words in ((loaded, "The model that your function returns"), (again, "The model in the file")):
-            found = np.asarray(judged(pictures))
+            found = np.asarray(judged(images))
             expect(
                 found.shape == tuned.shape,
                 f"{words} gives an array of shape {found.shape}, not {tuned.shape} as before.",
@@ -275,10 +284,17 @@ def check_save_and_load(save_and_load) -> str:
     return "The loaded model gives equal predictions, with the fine-tuned weights, not the published ones."
 
 
+@lru_cache(maxsize=1)
+def _labelled_images(profile: Profile, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first 1,000 training pictures, and their labels."""
+    data = load_data(profile, seed)
+    return data.x_train[:1000].copy(), data.y_train[:1000]
+
+
 def check_module(make_module, profile="auto", seed=0) -> str:
     """Check task 7.5."""
     profile = find_profile(profile)
-    data = load_data(profile, seed)
+    known, labels = _labelled_images(profile, seed)
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "my_module"
         make_module(folder)
@@ -290,18 +306,17 @@ def check_module(make_module, profile="auto", seed=0) -> str:
             ) from error
     side = profile.image_size
 
-    def features_of(pictures, scale=1 / 255):
+    def features_of(images, scale=1 / 255):
         parts = []
-        for start in range(0, len(pictures), 100):
-            batch = pictures[start : start + 100].astype("float32")
+        for start in range(0, len(images), 100):
+            batch = images[start : start + 100].astype("float32")
             if batch.shape[1:3] != (side, side):
                 batch = np.asarray(keras.ops.image.resize(batch, (side, side)))
             parts.append(np.asarray(layer(batch * np.float32(scale))))
         return np.concatenate(parts)
 
-    few = data.x_train[:4]
     try:
-        shape = features_of(few).shape
+        shape = features_of(known[:4]).shape
     except ValueError as error:
         raise Wrong(
             f"Your module does not take pictures of {side} x {side} pixels, the size in this profile. Which size has "
@@ -317,8 +332,8 @@ def check_module(make_module, profile="auto", seed=0) -> str:
     )
 
     def judge(scale):
-        head = fit_regression(features_of(data.x_train[:1000], scale), data.y_train[:1000])
-        return check_classifier(lambda pictures: head.predict(features_of(pictures, scale)), profile, seed, TARGETS)
+        head = fit_regression(features_of(known, scale), labels)
+        return check_classifier(lambda images: head.predict(features_of(images, scale)), profile, seed, TARGETS)
 
     try:
         return f"{judge(1 / 255)} A logistic regression on the features of your module reached it."
@@ -351,7 +366,7 @@ TASKS = {
         check_hub_classifier,
         (
             "Which values does a hub module for pictures expect, and which do the pixels have?",
-            "Read about helpers.hub.KerasLayer, keras.layers.Rescaling and keras.layers.Dense.",
+            "Read about helpers.hub.layer.KerasLayer, keras.layers.Rescaling and keras.layers.Dense.",
             "An Input of the right size, Rescaling by 1 / 255, KerasLayer(handle), Dense(classes) without activation.",
         ),
     ),
@@ -387,7 +402,7 @@ TASKS = {
         check_module,
         (
             "What you have learned in lesson 06 is the first half, the end of lesson 07 the second.",
-            "Read about helpers.hub_export.export_hub_module, and about keras.layers.Rescaling for the input range.",
+            "Read about helpers.hub.export.export_hub_module, and about keras.layers.Rescaling for the input range.",
             "Fine-tune backbone, pooling and head; then a new model: Rescaling(255.0), backbone, pooling; export it.",
         ),
     ),

@@ -40,7 +40,7 @@ def check_rates(learning_rates) -> str:
 
 def check_grid(make_grid) -> str:
     """Check task 8.2."""
-    cases = (
+    cases: tuple[dict[str, list], ...] = (
         {"LEARNING_RATE": [0.01, 0.001, 0.0001], "BATCH_SIZE": [16, 64]},
         {"EPOCHS": [2, 5], "FROZEN_BLOCKS": [0, 3], "SEED": [7, 8]},
         {"NAME": ["adam"], "EPOCHS": [4]},
@@ -176,10 +176,10 @@ class Runs:
         self.accuracies = {"validation": validation, "test": test}
         self.asked: dict[str, list] = {"validation": [], "test": []}
 
-    def score(self, setting, pictures: str) -> float:
+    def score(self, setting, images: str) -> float:
         """Return the accuracy of a setting on the "validation" or the "test" pictures."""
-        self.asked[pictures].append(setting)
-        return self.accuracies[pictures][setting]
+        self.asked[images].append(setting)
+        return self.accuracies[images][setting]
 
 
 def check_honest(tune) -> str:
@@ -194,7 +194,7 @@ def check_honest(tune) -> str:
     return "The validation pictures chose, and the test pictures were asked once."
 
 
-def judge_tuning(answer: object, runs: Runs, settings: list[float], best: float) -> None:
+def judge_tuning(answer, runs: Runs, settings: list[float], best: float) -> None:
     """Raise ``Wrong`` unless ``answer`` is the best setting and its test accuracy, which was asked for once."""
     expect(answer is not None, NOTHING)
     expect(

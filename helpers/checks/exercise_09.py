@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 import helpers.quiet  # noqa: F401
 from helpers.checks.open_task import check_training
 from helpers.checks.task import NOTHING, Task, Wrong, expect
-from helpers.datasets import load_data, stratified_indices
+from helpers.data.datasets import load_data, stratified_indices
 from helpers.profiles import Profile, find_profile
 
 import keras
@@ -151,7 +151,7 @@ def check_curve(learning_curve) -> str:
     return "One row for each size and seed; drawn by class, and scaled with the chosen pictures alone."
 
 
-def judge_table(table: object, sizes: list[int], seeds: list[int]) -> None:
+def judge_table(table, sizes: list[int], seeds: list[int]) -> None:
     """Raise ``Wrong`` unless ``table`` is tidy: one row for each size and seed."""
     expect(table is not None, NOTHING)
     expect(isinstance(table, pd.DataFrame), f"Your function returns {type(table).__name__}; wanted is a DataFrame.")
@@ -298,9 +298,7 @@ def check_estimate(estimate_accuracy) -> str:
     return "Each fold chose with its own training labels, so shuffled labels give about chance."
 
 
-def judge_estimate(
-    answer: object, features: np.ndarray, labels: np.ndarray, count: int, folds: StratifiedKFold
-) -> None:
+def judge_estimate(answer, features: np.ndarray, labels: np.ndarray, count: int, folds: StratifiedKFold) -> None:
     """Raise ``Wrong`` unless ``answer`` is the estimate and its standard error, with the choice inside the folds."""
     expect(answer is not None, NOTHING)
     expect(
@@ -348,6 +346,15 @@ def judge_estimate(
         raise Wrong(f"{case}. How many values is the mean made of, and how far do they spread?")
 
 
+@lru_cache(maxsize=1)
+def _few_labels(profile: Profile, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return 20 training pictures of each class, their labels, and the number of classes."""
+    data = load_data(profile, seed)
+    class_count = len(data.class_names)
+    (chosen,) = stratified_indices(data.y_train, [20 * class_count], seed)
+    return data.x_train[chosen], data.y_train[chosen], class_count
+
+
 SHIFT = 3  # the check of 9.5 numbers the classes anew, so that labels from elsewhere do not help
 
 
@@ -356,20 +363,17 @@ def check_few_labels(
 ) -> str:
     """Check task 9.5: let a learner's function learn from 20 labels per class that it is given, and judge it."""
     profile = find_profile(profile)
-    data = load_data(profile, seed)
-    class_count = len(data.class_names)
-    (chosen,) = stratified_indices(data.y_train, [20 * class_count], seed)
-    pictures, labels = data.x_train[chosen], data.y_train[chosen]
+    images, labels, class_count = _few_labels(profile, seed)
 
     def back(answer):
         expect(answer is not None, "The function that you return returns nothing for pictures.")
         return (np.asarray(answer) - SHIFT) % class_count
 
     def train_with_new_numbers():
-        classify = train(pictures.copy(), (labels + SHIFT) % class_count)
+        classify = train(images.copy(), (labels + SHIFT) % class_count)
         if not callable(classify) or isinstance(classify, keras.Model):
             return classify  # check_training says what is wrong with it
-        remembered = np.asarray(classify(pictures.copy()))
+        remembered = np.asarray(classify(images.copy()))
         expect(
             remembered.shape != labels.shape or np.mean(remembered == labels) < 0.5,
             "Your function returns the class numbers of `load_data`. It should learn from the labels that it is given; "

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import Backbone, build_backbone
 from helpers.checks.compiled import check_loss
+from helpers.checks.images import UNSEEN_SEED
 from helpers.checks.open_task import judge_labels
-from helpers.checks.pictures import UNSEEN_SEED
 from helpers.checks.task import NOTHING, Task, Wrong, expect
-from helpers.domains import gratings
+from helpers.data.domains import gratings
+from helpers.models.backbones import Backbone, build_backbone
 from helpers.profiles import Profile, find_profile
 
 import keras
@@ -23,7 +24,7 @@ from keras import layers
 def check_cut(cut) -> str:
     """Check task 10.1."""
     for network, block in (("mini_mobilenet", "block_3"), ("mini_vgg", "block2")):
-        backbone = build_backbone(network, "mini")
+        backbone = build_backbone(network, "mini")  # a new one each time: an answer may change it
         flags = [layer.trainable for layer in backbone.model.layers]
         model = cut(backbone, block)
         expect(model is not None, NOTHING)
@@ -40,14 +41,26 @@ def check_cut(cut) -> str:
     return "Your model gives one number for each map behind the block, with the pretrained weights."
 
 
-def judge_cut(model: keras.Model, backbone: Backbone, block: str) -> None:
-    """Raise ``Wrong`` unless ``model`` gives the means of the maps behind the last layer of ``block``."""
-    pictures = np.random.default_rng(101).integers(0, 256, (4, 32, 32, 3)).astype("float32")
+def few_images() -> np.ndarray:
+    """Return four pictures of noise ``(4, 32, 32, 3)`` float32 in [0, 255]."""
+    return np.random.default_rng(101).integers(0, 256, (4, 32, 32, 3)).astype("float32")
+
+
+@cache
+def maps_of(network: str) -> dict[str, np.ndarray]:
+    """Return the maps of ``few_images`` behind each layer of a pretrained network, by the layer's name."""
+    backbone = build_backbone(network, "mini")
     names = [name for of_block in backbone.blocks.values() for name in of_block]
     outputs = [backbone.model.get_layer(name).output for name in names]
-    maps = dict(zip(names, map(np.asarray, keras.Model(backbone.model.input, outputs)(pictures)), strict=True))
+    maps = keras.Model(backbone.model.input, outputs)(few_images(), training=False)
+    return dict(zip(names, map(np.asarray, maps), strict=True))
+
+
+def judge_cut(model: keras.Model, backbone: Backbone, block: str) -> None:
+    """Raise ``Wrong`` unless ``model`` gives the means of the maps behind the last layer of ``block``."""
+    maps = maps_of(backbone.name)
     wanted = maps[backbone.blocks[block][-1]]
-    features = np.asarray(model(pictures))
+    features = np.asarray(model(few_images()))
     expect(
         features.ndim == 2,
         f"Your model gives an array of shape {features.shape[1:]} for each picture: feature maps. The pooling is "
@@ -65,8 +78,8 @@ def judge_cut(model: keras.Model, backbone: Backbone, block: str) -> None:
         f"Your model gives {features.shape[1]} numbers for each picture: the maps, laid out flat. Wanted is one number "
         "for each map.",
     )
-    for name in names:
-        means = maps[name].mean(axis=(1, 2))
+    for name, of_layer in maps.items():
+        means = of_layer.mean(axis=(1, 2))
         if means.shape == features.shape and np.allclose(features, means, atol=1e-3):
             of = next(other for other, of_block in backbone.blocks.items() if name in of_block)
             expect(
@@ -109,7 +122,7 @@ def check_gains(gains) -> str:
     return "Gains in points, domain by domain, the domain with the largest gain first."
 
 
-def judge_gains(answer: object, table: pd.DataFrame, baseline: str) -> None:
+def judge_gains(answer, table: pd.DataFrame, baseline: str) -> None:
     """Raise ``Wrong`` unless ``answer`` is the table of gains over ``baseline``, sorted by the largest of each row."""
     expect(
         isinstance(answer, pd.DataFrame),
@@ -167,7 +180,7 @@ def judge_gains(answer: object, table: pd.DataFrame, baseline: str) -> None:
     )
 
 
-KINDS, STRENGTHS = ("rain", "dust", "frost"), (1, 2, 4)
+KINDS, SEVERITIES = ("rain", "dust", "frost"), (1, 2, 4)
 
 
 class Spoiler:
@@ -178,47 +191,47 @@ class Spoiler:
         self.asked: list[tuple] = []
         self.was_clean = True
 
-    def spoil(self, pictures: np.ndarray, kind: str, strength: int) -> np.ndarray:
-        """Return new pictures, of which ``ruined(kind, strength)`` show another class, or more."""
-        self.asked.append((kind, strength))
-        self.was_clean &= np.array_equal(pictures, self.clean)
-        spoilt = np.array(pictures)
-        spoilt[: ruined(kind, strength), 0, 0, 0] = 99
+    def spoil(self, images: np.ndarray, kind: str, severity: int) -> np.ndarray:
+        """Return new pictures, of which ``ruined(kind, severity)`` show another class, or more."""
+        self.asked.append((kind, severity))
+        self.was_clean &= np.array_equal(images, self.clean)
+        spoilt = np.array(images)
+        spoilt[: ruined(kind, severity), 0, 0, 0] = 99
         return spoilt
 
 
-def ruined(kind: str, strength: int) -> int:
+def ruined(kind: str, severity: int) -> int:
     """Return how many of 40 pictures a corruption ruins."""
-    return (3 + 2 * KINDS.index(kind)) * strength
+    return (3 + 2 * KINDS.index(kind)) * severity
 
 
 def check_robustness(robustness) -> str:
     """Check task 10.3."""
     random = np.random.default_rng(103)
-    pictures = random.integers(0, 255, (40, 6, 6, 3), np.uint8)
+    images = random.integers(0, 255, (40, 6, 6, 3), np.uint8)
     labels = random.integers(0, 10, 40)
-    pictures[:, 0, 0, 0] = labels
-    pictures[-5:, 0, 0, 0] = 77  # wrong even when they are clean
+    images[:, 0, 0, 0] = labels
+    images[-5:, 0, 0, 0] = 77  # wrong even when they are clean
 
     def predict(given):
         return np.asarray(given)[:, 0, 0, 0].astype(int)
 
-    spoiler = Spoiler(pictures)
-    answer = robustness(predict, pictures, labels, spoiler.spoil, KINDS, STRENGTHS)
+    spoiler = Spoiler(images)
+    answer = robustness(predict, images, labels, spoiler.spoil, KINDS, SEVERITIES)
     expect(answer is not None, NOTHING)
     expect(
-        np.array_equal(pictures, spoiler.clean),
+        np.array_equal(images, spoiler.clean),
         "After your function, the pictures that it was given are spoilt. Later uses of them would be wrong.",
     )
     expect(
         spoiler.was_clean,
         "Your function spoils pictures that are spoilt already. Each corruption starts from the clean pictures.",
     )
-    missing = [case for case in itertools.product(KINDS, STRENGTHS) if case not in spoiler.asked]
+    missing = [case for case in itertools.product(KINDS, SEVERITIES) if case not in spoiler.asked]
     expect(
         not missing,
-        f"Your function leaves out {len(missing)} of {len(KINDS) * len(STRENGTHS)} cases, such as "
-        f"{missing[0][0] if missing else ''} at strength {missing[0][1] if missing else ''}.",
+        f"Your function leaves out {len(missing)} of {len(KINDS) * len(SEVERITIES)} cases, such as "
+        f"{missing[0][0] if missing else ''} at severity {missing[0][1] if missing else ''}.",
     )
     expect(
         isinstance(answer, tuple | list) and len(answer) == 2,
@@ -232,7 +245,7 @@ def check_robustness(robustness) -> str:
 def judge_robustness(mean: float, loss: float) -> None:
     """Raise ``Wrong`` unless these are the mean accuracy under all corruptions of the check, and the loss."""
     clean = 35 / 40
-    spoilt = np.array([[(35 - ruined(kind, strength)) / 40 for strength in STRENGTHS] for kind in KINDS])
+    spoilt = np.array([[(35 - ruined(kind, severity)) / 40 for severity in SEVERITIES] for kind in KINDS])
     wanted = spoilt.mean()
     mistakes = {
         (spoilt.sum() + clean) / (spoilt.size + 1): "has the clean pictures in it. They are not spoilt: they only say "
@@ -240,7 +253,7 @@ def judge_robustness(mean: float, loss: float) -> None:
         (wanted + clean) / 2: "has the clean pictures in it. They are not spoilt: they only say what was lost",
         clean: "is the accuracy on the clean pictures",
         spoilt[-1].mean(): "is that of the last kind only",
-        spoilt[:, -1].mean(): "is that of the last strength only",
+        spoilt[:, -1].mean(): "is that of the last severity only",
         spoilt[-1, -1]: "is that of the last case only",
         1 - wanted: "is the part that is *wrong*. Wanted is the accuracy",
         100 * wanted: "is in percent. Wanted is a number from 0 to 1",
@@ -249,7 +262,7 @@ def judge_robustness(mean: float, loss: float) -> None:
     if not np.isclose(mean, wanted, atol=1e-4):
         for number, words in mistakes.items():
             expect(not np.isclose(mean, number, atol=1e-4), f"Your mean accuracy {words}.")
-        raise Wrong(f"Over all kinds and strengths, the mean accuracy is {wanted:.3f}; your function says {mean:.3f}.")
+        raise Wrong(f"Over all kinds and severities, the mean accuracy is {wanted:.3f}; your function says {mean:.3f}.")
     if not np.isclose(loss, clean - wanted, atol=1e-4):
         for number, words in {
             wanted - clean: "has the wrong sign: if spoilt pictures are harder, something is lost: a positive number",
@@ -315,7 +328,7 @@ def check_head_first(head_first) -> str:
             "with one fit each.",
         )
         check_loss(model, x, y)  # first: with a wrong loss, nothing may move
-        judge_phases(*phases, rate)
+        judge_phases(phases[0], phases[1], rate)
     return "First only the head moved; then all layers, at a tenth of the rate, and BatchNorm stayed bit by bit."
 
 
@@ -413,10 +426,10 @@ TASKS = {
         "measure accuracy under corruptions, and what is lost",
         check_robustness,
         (
-            "How often is predict needed? Once for each kind and strength, and once more: for what?",
+            "How often is predict needed? Once for each kind and severity, and once more: for what?",
             "Read about numpy.mean of a comparison such as predicted == labels, and about a list comprehension with "
             "two for.",
-            "A list of accuracies of predict(spoil(pictures, kind, strength)); its mean; clean accuracy minus mean.",
+            "A list of accuracies of predict(spoil(pictures, kind, severity)); its mean; clean accuracy minus mean.",
         ),
     ),
     "10.4": Task(

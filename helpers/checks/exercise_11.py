@@ -15,9 +15,9 @@ import pandas as pd
 from PIL import Image
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import build_backbone
 from helpers.checks.fine_tuned import check_fine_tuned, expect_logits
 from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.models.backbones import build_backbone
 from helpers.profiles import find_profile
 
 import keras
@@ -74,7 +74,7 @@ def trained_layers(model: keras.Sequential) -> dict[str, bool]:
     before = [np.copy(layer.get_weights()[0]) for layer in with_weights]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)  # one step is not worth a graph
-    model.fit(random.normal(size=(16, 8, 8, 3)).astype("float32"), random.integers(0, 3, 16), verbose=0)
+    model.train_on_batch(random.normal(size=(16, 8, 8, 3)).astype("float32"), random.integers(0, 3, 16))
     after = [layer.get_weights()[0] for layer in with_weights]
     return {
         layer.name: not np.array_equal(old, new) for layer, old, new in zip(with_weights, before, after, strict=True)
@@ -171,7 +171,7 @@ def check_mistakes(worst_mistakes) -> str:
     labels = np.array([label for _, label in PREDICTIONS])
     files = [f"{number:02}.jpg" for number in (31, 7, 22, 90, 5, 48, 63, 14, 11)]
     for k, turn in ((3, 0), (2, 4), (20, 0)):
-        given = np.roll(logits, turn, axis=0), np.roll(labels, turn), files
+        given: tuple = np.roll(logits, turn, axis=0), np.roll(labels, turn), files
         kept = given[0].copy(), given[1].copy(), list(files)
         table = worst_mistakes(given[0], given[1], ANIMALS, files, k)
         expect(table is not None, NOTHING)
@@ -241,8 +241,8 @@ def draw(shape: str, random: np.random.Generator) -> np.ndarray:
         outer = np.indices((SIDE, SIDE))
         inside = (outer >= low).all(axis=0) & (outer <= high).all(axis=0)
         inked = inside & ~((outer >= low + 4).all(axis=0) & (outer <= high - 4).all(axis=0))
-    picture = np.where(inked[..., None], ink, paper) + random.normal(0, 12, (SIDE, SIDE, 3))
-    return picture.clip(0, 255).astype(np.uint8)
+    image = np.where(inked[..., None], ink, paper) + random.normal(0, 12, (SIDE, SIDE, 3))
+    return image.clip(0, 255).astype(np.uint8)
 
 
 def write_folder(folder: Path, count: int) -> None:
@@ -257,7 +257,7 @@ def write_folder(folder: Path, count: int) -> None:
         os.utime(file, (0, 0))  # so that the cache of load_image_folder knows the folder again
 
 
-def check_own_pictures(own_classifier) -> str:
+def check_own_images(own_classifier) -> str:
     """Check task 11.3."""
     backbone = build_backbone("mini_mobilenet", "mini")
     weights = [np.copy(weight) for weight in backbone.model.get_weights()]
@@ -300,8 +300,8 @@ def judge_own_model(model: keras.Model, names: list[str], size: int) -> str:
     )
     random = np.random.default_rng(311)
     true = np.repeat(SHAPES, 30)
-    pictures = [Image.fromarray(draw(shape, random)).resize((size, size), Image.Resampling.BICUBIC) for shape in true]
-    logits = np.asarray(model(np.array(pictures, "float32"), training=False))
+    images = [Image.fromarray(draw(shape, random)).resize((size, size), Image.Resampling.BICUBIC) for shape in true]
+    logits = np.asarray(model(np.array(images, "float32"), training=False))
     expect(
         logits.shape == (len(true), len(SHAPES)),
         f"For {len(true)} pictures your model gives {logits.shape}. Wanted is one logit for each of {len(SHAPES)} "
@@ -364,7 +364,7 @@ TASKS = {
     ),
     "11.3": Task(
         "turn a folder of pictures into a model and its class names",
-        check_own_pictures,
+        check_own_images,
         (
             "The lesson does it in two cells: load, then features and a head. What has to be put together at the end?",
             "Read about load_image_folder, extract_features and keras.Sequential, which also takes whole models.",

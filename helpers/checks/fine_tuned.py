@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import build_backbone
 from helpers.checks.open_task import check_classifier
 from helpers.checks.task import expect
+from helpers.models.backbones import build_backbone
 from helpers.profiles import Profile
 
 import keras
@@ -23,8 +23,8 @@ def check_fine_tuned(
     Args:
         train_classifier: returns a model from pixels ``(batch, image_size, image_size, 3)`` in [0, 255] to logits
             ``(batch, 10)``, with the network in it.
-        network: its name in ``helpers.backbones.BACKBONES``.
-        image_size: side of the pictures, in pixels.
+        network: its name in ``helpers.models.backbones.BACKBONES``.
+        image_size: side of the images, in pixels.
         profile, seed, targets: see ``check_classifier``.
 
     Raises:
@@ -40,15 +40,15 @@ def check_fine_tuned(
         tuple(model.input_shape[1:]) in ((*size, 3), (None, None, 3)),
         f"Your model takes {model.input_shape[1:]}. The pictures of this profile are {(*size, 3)}.",
     )
-    check_moved(model, build_backbone(network, profile, image_size=image_size).model)
+    _check_moved(model, build_backbone(network, profile, image_size=image_size).model)
 
-    def classify(pictures):
-        return classify_in_batches(model, pictures, size)
+    def classify(images):
+        return _classify_in_batches(model, images, size)
 
     return check_classifier(classify, profile, seed, targets)
 
 
-def check_moved(model: keras.Model, pretrained: keras.Model) -> None:
+def _check_moved(model: keras.Model, pretrained: keras.Model) -> None:
     """Raise ``Wrong`` unless some convolution kernel of the pretrained network is another one in ``model``."""
     kernels = {weight.numpy().tobytes() for weight in pretrained.trainable_weights if len(weight.shape) == 4}
     expect(
@@ -58,23 +58,22 @@ def check_moved(model: keras.Model, pretrained: keras.Model) -> None:
     )
 
 
-def classify_in_batches(model: keras.Model, pictures: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the labels ``(n,)`` that a model gives to pictures ``(n, 32, 32, 3)``, resized to ``size``.
+def _classify_in_batches(model: keras.Model, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the labels ``(n,)`` that a model gives to images ``(n, 32, 32, 3)``, resized to ``size``.
 
     Raises:
-        Wrong: the model gives something else than 10 logits for each picture.
+        Wrong: the model gives something else than 10 logits for each image.
     """
-    scores = []
-    for start in range(0, len(pictures), 100):  # all of them at once would need much memory
-        batch = pictures[start : start + 100].astype("float32")
+    parts = []
+    for start in range(0, len(images), 100):  # all of them at once would need much memory
+        batch = images[start : start + 100].astype("float32")
         if batch.shape[1:3] != size:
             batch = keras.ops.image.resize(batch, size)
-        scores.append(np.asarray(model(batch, training=False)))
-    scores = np.concatenate(scores)
+        parts.append(np.asarray(model(batch, training=False)))
+    scores = np.concatenate(parts)
     expect(
         scores.ndim == 2 and scores.shape[1] == 10,
-        f"For {len(pictures)} pictures your model gives an array of shape {scores.shape}. Wanted are 10 logits for "
-        "each.",
+        f"For {len(images)} pictures your model gives an array of shape {scores.shape}. Wanted are 10 logits for each.",
     )
     expect_logits(scores)
     return scores.argmax(axis=1)

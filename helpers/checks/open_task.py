@@ -1,4 +1,4 @@
-"""The check of the open tasks: an accuracy to reach on pictures that the learner has not seen."""
+"""The check of the open tasks: an accuracy to reach on images that the learner has not seen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.checks.pictures import unseen_pictures
+from helpers.checks.images import unseen_images
 from helpers.checks.task import expect
 from helpers.profiles import Profile, find_profile
 
@@ -31,32 +31,32 @@ def check_training(
 
 
 def check_classifier(classify: Callable, profile: Profile | str, seed: int, targets: Mapping[str, float]) -> str:
-    """Judge a classifier on unseen pictures of a profile's data set.
+    """Judge a classifier on unseen images of a profile's data set.
 
     Args:
-        classify: takes pictures ``(n, 32, 32, 3)`` uint8 in [0, 255]; returns ``(n,)`` labels.
-        profile: a profile or its name; with the reader's ``seed`` it says which pictures are unseen.
+        classify: takes images ``(n, 32, 32, 3)`` uint8 in [0, 255]; returns ``(n,)`` labels.
+        profile: a profile or its name; with the reader's ``seed`` it says which images are unseen.
         targets: the accuracy to reach, by the profile's name.
 
     Raises:
         Wrong: it misses the target (the message says by how much), or returns something else than labels.
     """
     profile = find_profile(profile)
-    return judge_labels(classify, *unseen_pictures(profile, seed), targets[profile.name])
+    return judge_labels(classify, *unseen_images(profile, seed), targets[profile.name])
 
 
-def judge_labels(classify: Callable, pictures: np.ndarray, labels: np.ndarray, target: float) -> str:
-    """Judge a classifier on unseen pictures ``(n, 32, 32, 3)`` uint8 with labels ``(n,)``, as ``check_classifier``."""
-    answer = np.asarray(classify(pictures.copy()))
+def judge_labels(classify: Callable, images: np.ndarray, labels: np.ndarray, target: float) -> str:
+    """Judge a classifier on unseen images ``(n, 32, 32, 3)`` uint8 with labels ``(n,)``, as ``check_classifier``."""
+    answer = np.asarray(classify(images.copy()))
     expect(
         answer.ndim != 2 or answer.shape[1] == 1,
-        f"For {len(pictures)} pictures your function returns an array of shape {answer.shape}: scores for each class? "
+        f"For {len(images)} pictures your function returns an array of shape {answer.shape}: scores for each class? "
         "Wanted is one label for each picture.",
     )
     answer = answer.reshape(-1)
     expect(
         len(answer) == len(labels),
-        f"For {len(pictures)} pictures your function returns {len(answer)} labels.",
+        f"For {len(images)} pictures your function returns {len(answer)} labels.",
     )
     accuracy = float(np.mean(answer == labels))
     error = (target * (1 - target) / len(labels)) ** 0.5

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from helpers.cache import write_beside
+from helpers.files.cache import write_beside
 
 
 def progress_file() -> Path:

@@ -28,7 +28,7 @@ class Task:
     hints: tuple[str, str, str]
 
 
-def expect(held: bool, message: str) -> None:
+def expect(held: object, message: str) -> None:
     """Raise ``Wrong`` with ``message`` unless ``held``."""
     if not held:
         raise Wrong(message)

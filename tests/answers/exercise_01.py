@@ -1,47 +1,47 @@
-from functools import cache
-
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from tests.answers.networks import features_of, shared_data, shared_extractor
 
 import keras
 from keras import ops
 
 
 # 1.1
-def by_arithmetic(pictures):
-    return pictures.astype("float32") / 127.5 - 1
+def by_arithmetic(images):
+    return images.astype("float32") / 127.5 - 1
 
 
-def by_preprocess_input(pictures):
-    return keras.applications.mobilenet_v2.preprocess_input(np.array(pictures, dtype="float32"))
+def by_preprocess_input(images):
+    return keras.applications.mobilenet_v2.preprocess_input(np.array(images, dtype="float32"))
 
 
-def by_layer(pictures):
-    return keras.layers.Rescaling(1 / 127.5, offset=-1)(pictures)
+def by_layer(images):
+    return keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
 
 
-def by_loop(pictures):
-    return [(picture / np.float32(255) - np.float32(0.5)) * np.float32(2) for picture in pictures]
+def by_loop(images):
+    return [(image / np.float32(255) - np.float32(0.5)) * np.float32(2) for image in images]
 
 
-def in_place(pictures):
-    return keras.applications.mobilenet.preprocess_input(pictures)
+def in_place(images):
+    return keras.applications.mobilenet.preprocess_input(images)
 
 
-def in_place_by_operators(pictures):
-    ready = pictures.astype("float32", copy=False)
+def in_place_by_operators(images):
+    ready = images.astype("float32", copy=False)
     ready /= 127.5
     ready -= 1
     return ready
 
 
-def standardised(pictures):
-    pixels = pictures.astype("float32")
+def standardised(images):
+    pixels = images.astype("float32")
     return (pixels - pixels.mean()) / pixels.std()
 
 
-def by_the_largest(pictures):
-    pixels = pictures.astype("float32")
+def by_the_largest(images):
+    pixels = images.astype("float32")
     return 2 * (pixels - pixels.min()) / (pixels.max() - pixels.min()) - 1
 
 
@@ -93,36 +93,36 @@ def sorted_in_place(probabilities, names, k):
 
 
 # 1.3
-def by_predict(model, pictures):
-    return np.argmax(model.predict(pictures, verbose=0), axis=1)
+def by_predict(model, images):
+    return np.argmax(model.predict(images, verbose=0), axis=1)
 
 
-def by_call(model, pictures):
-    return ops.argmax(model(pictures.astype("float32")), axis=-1)
+def by_call(model, images):
+    return ops.argmax(model(images.astype("float32")), axis=-1)
 
 
-def by_batches(model, pictures):
+def by_batches(model, images):
     found = []
-    for start in range(0, len(pictures), 50):
-        found += [int(row.argmax()) for row in model.predict_on_batch(pictures[start : start + 50])]
+    for start in range(0, len(images), 50):
+        found += [int(row.argmax()) for row in model.predict_on_batch(images[start : start + 50])]
     return found
 
 
-def without_the_layer(model, pictures):
+def without_the_layer(model, images):
     return keras.Model(model.get_layer("preprocessing").output, model.output)
 
 
-def by_its_network(model, pictures):
-    ready = keras.applications.mobilenet.preprocess_input(pictures.astype("float32"))
-    return np.argmax(without_the_layer(model, pictures).predict(ready, verbose=0), axis=1)
+def by_its_network(model, images):
+    ready = keras.applications.mobilenet.preprocess_input(images.astype("float32"))
+    return np.argmax(without_the_layer(model, images)(ready, training=False), axis=1)
 
 
 def after(change):
-    return lambda model, pictures: by_predict(model, change(pictures.astype("float32")))
+    return lambda model, images: by_predict(model, change(images.astype("float32")))
 
 
-def in_training_mode(model, pictures):
-    return np.argmax(np.asarray(model(pictures.astype("float32"), training=True)), axis=1)
+def in_training_mode(model, images):
+    return np.argmax(np.asarray(model(images.astype("float32"), training=True)), axis=1)
 
 
 # 1.4
@@ -150,57 +150,42 @@ def normalised_in_place(query, features, k):
 
 
 # 1.5
-@cache
-def embedded():
-    from helpers.backbones import build_backbone
-    from helpers.datasets import load_data
-
-    data = load_data("mini")
-    backbone = build_backbone("mini_mobilenet", "mini").model
-    model = keras.Sequential([backbone, keras.layers.GlobalAveragePooling2D()])
-    return data, model, model.predict(data.x_train.astype("float32"), batch_size=128, verbose=0)
-
-
-def features_of(pictures):
-    return embedded()[1].predict(pictures.astype("float32"), batch_size=128, verbose=0)
-
-
 def by_neighbours(**options):
     def make():
-        data, _, features = embedded()
-        model = KNeighborsClassifier(**options).fit(features, data.y_train)
-        return lambda pictures: model.predict(features_of(pictures))
+        data = shared_data()
+        model = KNeighborsClassifier(**options).fit(features_of(data.x_train), data.y_train)
+        return lambda images: model.predict(features_of(images))
 
     return make
 
 
 def by_votes():
-    data, _, features = embedded()
+    data = shared_data()
+    features = features_of(data.x_train)
     directions = features / np.linalg.norm(features, axis=1, keepdims=True)
 
-    def classify(pictures):
-        places = np.argsort(-features_of(pictures) @ directions.T, axis=1)[:, :10]
+    def classify(images):
+        places = np.argsort(-features_of(images) @ directions.T, axis=1)[:, :10]
         return [np.bincount(data.y_train[row]).argmax() for row in places]
 
     return classify
 
 
 def by_pixels():
-    data, _, _ = embedded()
+    data = shared_data()
     model = KNeighborsClassifier(10).fit(data.x_train.reshape(len(data.x_train), -1), data.y_train)
-    return lambda pictures: model.predict(pictures.reshape(len(pictures), -1))
+    return lambda images: model.predict(images.reshape(len(images), -1))
 
 
 def scaled_before_the_backbone():
-    data, _, features = embedded()
-    model = KNeighborsClassifier(10, metric="cosine").fit(features, data.y_train)
-    return lambda pictures: model.predict(features_of(pictures / 127.5 - 1))
+    data = shared_data()
+    model = KNeighborsClassifier(10, metric="cosine").fit(features_of(data.x_train), data.y_train)
+    return lambda images: model.predict(np.asarray(shared_extractor()(images / 127.5 - 1)))
 
 
 def by_indices():
-    features = embedded()[2]
-    search = NearestNeighbors(n_neighbors=10, metric="cosine").fit(features)
-    return lambda pictures: search.kneighbors(features_of(pictures), return_distance=False)
+    search = NearestNeighbors(n_neighbors=10, metric="cosine").fit(features_of(shared_data().x_train))
+    return lambda images: search.kneighbors(features_of(images), return_distance=False)
 
 
 RIGHT = {
@@ -215,20 +200,20 @@ RIGHT = {
 }
 WRONG = {
     "1.1": [
-        (lambda pictures: pictures.astype("float32") / 255, "from 0 to 1"),
-        (lambda pictures: by_arithmetic(by_arithmetic(pictures)), "scaled twice"),
-        (lambda pictures: by_arithmetic(pictures / 255), "scaled twice"),
+        (lambda images: images.astype("float32") / 255, "from 0 to 1"),
+        (lambda images: by_arithmetic(by_arithmetic(images)), "scaled twice"),
+        (lambda images: by_arithmetic(images / 255), "scaled twice"),
         (in_place, "float32 pictures that it was given are changed"),
         (in_place_by_operators, "are changed"),
         (standardised, "standardised"),
         (by_the_largest, "alone comes out different"),
-        (lambda pictures: by_arithmetic(pictures).astype("uint8"), "still uint8"),
-        (lambda pictures: pictures.astype("float32"), "still 0 to 255"),
-        (lambda pictures: pictures / 127.5 - 1.0, "float64, not float32"),
-        (lambda pictures: pictures / np.float32(127.5), "from 0 to 2"),
-        (lambda pictures: keras.applications.vgg16.preprocess_input(pictures.astype("float32")), "another family"),
-        (lambda pictures: by_arithmetic(pictures)[0], "Only the values"),
-        (lambda pictures: print(end=""), "returns nothing"),
+        (lambda images: by_arithmetic(images).astype("uint8"), "still uint8"),
+        (lambda images: images.astype("float32"), "still 0 to 255"),
+        (lambda images: images / 127.5 - 1.0, "float64, not float32"),
+        (lambda images: images / np.float32(127.5), "from 0 to 2"),
+        (lambda images: keras.applications.vgg16.preprocess_input(images.astype("float32")), "another family"),
+        (lambda images: by_arithmetic(images)[0], "Only the values"),
+        (lambda images: print(end=""), "returns nothing"),
     ],
     "1.2": [
         (ascending, "ascending"),
@@ -247,13 +232,13 @@ WRONG = {
         (after(keras.applications.mobilenet.preprocess_input), "again by the model"),
         (after(lambda pixels: pixels / 255), "again by the model"),
         (
-            lambda model, pictures: by_predict(without_the_layer(model, pictures), pictures),
+            lambda model, images: by_call(without_the_layer(model, images), images),
             "preprocessing is missing",
         ),
-        (lambda model, pictures: model.predict(pictures, verbose=0), "index of the largest"),
-        (lambda model, pictures: model.predict(pictures, verbose=0).max(axis=1), "largest *value*"),
-        (lambda model, pictures: model.predict(pictures, verbose=0).argmax(axis=0), "Over which axis"),
-        (lambda model, pictures: model.predict(pictures, verbose=0).argmin(axis=1), "*least* likely"),
+        (lambda model, images: model.predict(images, verbose=0), "index of the largest"),
+        (lambda model, images: model.predict(images, verbose=0).max(axis=1), "largest *value*"),
+        (lambda model, images: model.predict(images, verbose=0).argmax(axis=0), "Over which axis"),
+        (lambda model, images: model.predict(images, verbose=0).argmin(axis=1), "*least* likely"),
         (in_training_mode, "training mode"),
         (after(lambda pixels: pixels[..., ::-1]), "colours"),
         (after(lambda pixels: pixels[::-1]), "which order"),

@@ -3,6 +3,8 @@ from functools import cache, partial
 import numpy as np
 from sklearn.model_selection import StratifiedShuffleSplit, train_test_split
 
+from tests.answers.networks import shared_data
+
 import keras
 import tensorflow as tf
 from keras import layers, ops
@@ -48,8 +50,8 @@ class OwnModel(keras.Model):
         self.convolution = layers.Conv2D(32, 3, strides=4, activation="relu")
         self.dense = layers.Dense(classes)
 
-    def call(self, pictures):
-        return self.dense(ops.mean(self.convolution(ops.cast(pictures, "float32") / 127.5 - 1), axis=(1, 2)))
+    def call(self, images):
+        return self.dense(ops.mean(self.convolution(ops.cast(images, "float32") / 127.5 - 1), axis=(1, 2)))
 
 
 def rescaled_late(classes):
@@ -66,12 +68,12 @@ def in_order(parts):
     return x_train, y_train, x_val, y_val
 
 
-def by_scikit_learn(pictures, labels, fraction, seed, **options):
+def by_scikit_learn(images, labels, fraction, seed, **options):
     options = {"stratify": labels, "random_state": seed, "test_size": fraction} | options
-    return in_order(train_test_split(pictures, labels, **options))
+    return in_order(train_test_split(images, labels, **options))
 
 
-def by_class(pictures, labels, fraction, seed):
+def by_class(images, labels, fraction, seed):
     random = np.random.RandomState(seed)
     places = random.permutation(len(labels))
     chosen = []
@@ -80,46 +82,46 @@ def by_class(pictures, labels, fraction, seed):
         chosen += members[: int(fraction * len(members))]
     validation = np.isin(places, chosen)
     train, validation = places[~validation], places[validation]
-    return [pictures[train], labels[train], pictures[validation], labels[validation]]
+    return [images[train], labels[train], images[validation], labels[validation]]
 
 
-def by_splitter(pictures, labels, fraction, seed):
-    ((train, validation),) = StratifiedShuffleSplit(1, test_size=fraction, random_state=seed).split(pictures, labels)
-    return pictures[train], labels[train], pictures[validation], labels[validation]
+def by_splitter(images, labels, fraction, seed):
+    ((train, validation),) = StratifiedShuffleSplit(1, test_size=fraction, random_state=seed).split(images, labels)
+    return images[train], labels[train], images[validation], labels[validation]
 
 
-def last_part(pictures, labels, fraction, seed):
+def last_part(images, labels, fraction, seed):
     count = round(len(labels) * (1 - fraction))
-    return pictures[:count], labels[:count], pictures[count:], labels[count:]
+    return images[:count], labels[:count], images[count:], labels[count:]
 
 
-def overlapping(pictures, labels, fraction, seed):
-    _, _, x_val, y_val = by_scikit_learn(pictures, labels, fraction, seed)
+def overlapping(images, labels, fraction, seed):
+    _, _, x_val, y_val = by_scikit_learn(images, labels, fraction, seed)
     places = np.random.default_rng(seed).permutation(len(labels))
-    return pictures[places], labels[places], x_val, y_val
+    return images[places], labels[places], x_val, y_val
 
 
-def drawn_twice(pictures, labels, fraction, seed):
+def drawn_twice(images, labels, fraction, seed):
     random = np.random.default_rng(seed)
     train, validation = np.arange(len(labels)), random.choice(len(labels), round(fraction * len(labels)))
     train = np.setdiff1d(train, validation)
-    return pictures[train], labels[train], pictures[validation], labels[validation]
+    return images[train], labels[train], images[validation], labels[validation]
 
 
-def shuffled_apart(pictures, labels, fraction, seed):
+def shuffled_apart(images, labels, fraction, seed):
     random = np.random.default_rng(seed)
-    return by_scikit_learn(random.permutation(pictures), random.permutation(labels), fraction, seed)
+    return by_scikit_learn(random.permutation(images), random.permutation(labels), fraction, seed)
 
 
-def by_global_state(pictures, labels, fraction, seed):
-    return by_scikit_learn(pictures, labels, fraction, None)
+def by_global_state(images, labels, fraction, seed):
+    return by_scikit_learn(images, labels, fraction, None)
 
 
-def exchanged(pictures, labels, fraction, seed):
-    return by_scikit_learn(pictures, labels, 1 - fraction, seed)
+def exchanged(images, labels, fraction, seed):
+    return by_scikit_learn(images, labels, 1 - fraction, seed)
 
 
-def class_by_class(pictures, labels, fraction, seed):
+def class_by_class(images, labels, fraction, seed):
     parts = [[], []]
     for label in np.unique(labels):
         members = np.random.default_rng(seed).permutation(np.flatnonzero(labels == label))
@@ -127,92 +129,92 @@ def class_by_class(pictures, labels, fraction, seed):
         parts[0].append(members[count:])
         parts[1].append(members[:count])
     train, validation = map(np.concatenate, parts)
-    return pictures[train], labels[train], pictures[validation], labels[validation]
+    return images[train], labels[train], images[validation], labels[validation]
 
 
-def in_place(pictures, labels, fraction, seed):
+def in_place(images, labels, fraction, seed):
     places = np.random.default_rng(seed).permutation(len(labels))
-    pictures[:], labels[:] = pictures[places], labels[places]
-    return by_scikit_learn(pictures, labels, fraction, seed)
+    images[:], labels[:] = images[places], labels[places]
+    return by_scikit_learn(images, labels, fraction, seed)
 
 
-def incomplete(pictures, labels, fraction, seed):
-    return by_scikit_learn(pictures, labels, fraction, seed, train_size=0.5)
+def incomplete(images, labels, fraction, seed):
+    return by_scikit_learn(images, labels, fraction, seed, train_size=0.5)
 
 
 # 2.3
-def pairs(pictures, labels):
-    return tf.data.Dataset.from_tensor_slices((pictures, labels))
+def pairs(images, labels):
+    return tf.data.Dataset.from_tensor_slices((images, labels))
 
 
 def augmented(dataset, augment):
     return dataset.map(lambda x, y: (augment(tf.cast(x, "float32")), y))
 
 
-def cached_first(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels).cache().shuffle(len(labels)).batch(size), augment)
+def cached_first(images, labels, augment, size):
+    return augmented(pairs(images, labels).cache().shuffle(len(labels)).batch(size), augment)
 
 
-def each_picture_alone(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels), augment).shuffle(1000).batch(size).prefetch(1)
+def each_image_alone(images, labels, augment, size):
+    return augmented(pairs(images, labels), augment).shuffle(1000).batch(size).prefetch(1)
 
 
-def by_places(pictures, labels, augment, size):
-    images, answers = tf.constant(pictures), tf.constant(labels)
+def by_places(images, labels, augment, size):
+    loaded, answers = tf.constant(images), tf.constant(labels)
     places = tf.data.Dataset.range(len(labels)).shuffle(len(labels)).batch(size)
-    return places.map(lambda i: (augment(tf.cast(tf.gather(images, i), "float32")), tf.gather(answers, i)))
+    return places.map(lambda i: (augment(tf.cast(tf.gather(loaded, i), "float32")), tf.gather(answers, i)))
 
 
-def by_generator(pictures, labels, augment, size):
+def by_generator(images, labels, augment, size):
     def batches():
         places = np.random.permutation(len(labels))
         for start in range(0, len(places), size):
             batch = places[start : start + size]
-            yield augment(pictures[batch].astype("float32")), labels[batch]
+            yield augment(images[batch].astype("float32")), labels[batch]
 
-    signature = (tf.TensorSpec((None, *pictures.shape[1:]), "float32"), tf.TensorSpec((None,), labels.dtype))
+    signature = (tf.TensorSpec((None, *images.shape[1:]), "float32"), tf.TensorSpec((None,), labels.dtype))
     return tf.data.Dataset.from_generator(batches, output_signature=signature)
 
 
-def cached_last(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels).shuffle(len(labels)).batch(size), augment).cache().prefetch(2)
+def cached_last(images, labels, augment, size):
+    return augmented(pairs(images, labels).shuffle(len(labels)).batch(size), augment).cache().prefetch(2)
 
 
-def cached_after_augmentation(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels), augment).cache().shuffle(len(labels)).batch(size)
+def cached_after_augmentation(images, labels, augment, size):
+    return augmented(pairs(images, labels), augment).cache().shuffle(len(labels)).batch(size)
 
 
-def cached_order(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels).shuffle(len(labels)).batch(size).cache(), augment)
+def cached_order(images, labels, augment, size):
+    return augmented(pairs(images, labels).shuffle(len(labels)).batch(size).cache(), augment)
 
 
-def without_augmentation(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels).shuffle(len(labels)).batch(size), lambda batch: batch)
+def without_augmentation(images, labels, augment, size):
+    return augmented(pairs(images, labels).shuffle(len(labels)).batch(size), lambda batch: batch)
 
 
-def augmented_once(pictures, labels, augment, size):
-    return pairs(augment(pictures.astype("float32")), labels).shuffle(len(labels)).batch(size)
+def augmented_once(images, labels, augment, size):
+    return pairs(augment(images.astype("float32")), labels).shuffle(len(labels)).batch(size)
 
 
-def without_shuffling(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels).cache().batch(size), augment)
+def without_shuffling(images, labels, augment, size):
+    return augmented(pairs(images, labels).cache().batch(size), augment)
 
 
-def shuffled_batches(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels).batch(size).shuffle(len(labels)), augment)
+def shuffled_batches(images, labels, augment, size):
+    return augmented(pairs(images, labels).batch(size).shuffle(len(labels)), augment)
 
 
-def small_buffer(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels).shuffle(8).batch(size), augment)
+def small_buffer(images, labels, augment, size):
+    return augmented(pairs(images, labels).shuffle(8).batch(size), augment)
 
 
-def labels_apart(pictures, labels, augment, size):
-    images, answers = (tf.data.Dataset.from_tensor_slices(part).shuffle(len(labels)) for part in (pictures, labels))
-    return augmented(tf.data.Dataset.zip(images, answers).batch(size), augment)
+def labels_apart(images, labels, augment, size):
+    loaded, answers = (tf.data.Dataset.from_tensor_slices(part).shuffle(len(labels)) for part in (images, labels))
+    return augmented(tf.data.Dataset.zip(loaded, answers).batch(size), augment)
 
 
-def remainder_dropped(pictures, labels, augment, size):
-    return augmented(pairs(pictures, labels).shuffle(len(labels)).batch(size, drop_remainder=True), augment)
+def remainder_dropped(images, labels, augment, size):
+    return augmented(pairs(images, labels).shuffle(len(labels)).batch(size, drop_remainder=True), augment)
 
 
 # 2.4
@@ -232,42 +234,45 @@ def sorted_in_place(history):
 
 # 2.5
 @cache
-def trained(epochs):
-    from helpers.datasets import load_data
-
-    data = load_data("mini")
+def trained():
+    data = shared_data()
     keras.utils.set_random_seed(0)
     model = network(10, first=[layers.RandomFlip("horizontal"), rescaling()], filters=(24, 48, 96))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(2e-3), loss)
-    model.fit(data.x_train, data.y_train, batch_size=32, epochs=epochs, verbose=0)
+    model.fit(data.x_train, data.y_train, batch_size=32, epochs=12, verbose=0)
     return model
 
 
-def by_predict(epochs=12):
-    model = trained(epochs)
-    return lambda pictures: np.argmax(model.predict(pictures, verbose=0), axis=1)
+def untrained():
+    model = sequential(10)
+    return lambda images: np.asarray(model(images)).argmax(axis=1)
+
+
+def by_predict():
+    model = trained()
+    return lambda images: np.argmax(model.predict(images, verbose=0), axis=1)
 
 
 def by_calls():
-    model = trained(12)
-    return lambda pictures: [int(np.argmax(row)) for part in np.split(pictures, 10) for row in np.asarray(model(part))]
+    model = trained()
+    return lambda images: [int(np.argmax(row)) for part in np.split(images, 10) for row in np.asarray(model(part))]
 
 
 def logits():
-    model = trained(12)
-    return lambda pictures: model.predict(pictures, verbose=0)
+    model = trained()
+    return lambda images: model.predict(images, verbose=0)
 
 
 def scaled_again():
     classify = by_predict()
-    return lambda pictures: classify(pictures / 255)
+    return lambda images: classify(images / 255)
 
 
 RIGHT = {
     "2.1": [sequential, functional, nested, OwnModel],
     "2.2": [by_scikit_learn, by_class, by_splitter],
-    "2.3": [cached_first, each_picture_alone, by_places, by_generator],
+    "2.3": [cached_first, each_image_alone, by_places, by_generator],
     "2.4": [lambda history: np.argmin(history["val_loss"]) + 1, by_loop],
     "2.5": [(by_predict, "mini"), (by_calls, "mini")],
 }
@@ -331,10 +336,10 @@ WRONG = {
         (sorted_in_place, "in place"),
     ],
     "2.5": [
-        ((partial(by_predict, 1), "mini"), "points are missing"),
+        ((untrained, "mini"), "points are missing"),
         ((logits, "mini"), "one label for each picture"),
-        ((partial(trained, 12), "mini"), "returns the network"),
+        ((trained, "mini"), "returns the network"),
         ((scaled_again, "mini"), "points are missing"),
-        ((lambda: lambda pictures: np.zeros(len(pictures), int), "mini"), "about guessing"),
+        ((lambda: lambda images: np.zeros(len(images), int), "mini"), "about guessing"),
     ],
 }

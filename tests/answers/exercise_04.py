@@ -1,4 +1,9 @@
+from functools import cache
+
 import numpy as np
+
+from helpers.models import build_backbone, extract_features
+from tests.answers.networks import shared_data
 
 import keras
 from keras import layers, ops
@@ -140,25 +145,37 @@ def new_head(base, head):
 
 
 # 4.5
-def trained_with(name="Dense(1024)", pictures=2000, loss=sparse, epochs=10, learning_rate=1e-3):
-    def train():
-        from helpers.backbones import build_backbone
-        from helpers.datasets import load_data
+@cache
+def maps_extractor():
+    return build_backbone("mini_mobilenet", "mini").model
 
-        keras.utils.set_random_seed(0)
-        data, base = load_data("mini"), build_backbone("mini_mobilenet", "mini").model
-        maps = base.predict(data.x_train[:pictures].astype("float32"), verbose=0)
-        head = right_head(name, maps.shape[1:], 10)
-        compiled(loss, optimizer=keras.optimizers.Adam(learning_rate))(head)
-        head.fit(maps, data.y_train[:pictures], epochs=epochs, verbose=0)
-        model = sequential(base, head)
-        return lambda pictures: model.predict(pictures.astype("float32"), verbose=0).argmax(axis=1)
+
+@cache
+def head_trained_with(name="Dense(1024)", images=2000, loss=sparse, epochs=10, learning_rate=1e-3):
+    keras.utils.set_random_seed(0)
+    data = shared_data()
+    maps = extract_features(maps_extractor(), data.x_train)[:images]
+    head = right_head(name, maps.shape[1:], 10)
+    compiled(loss, optimizer=keras.optimizers.Adam(learning_rate))(head)
+    head.fit(maps, data.y_train[:images], epochs=epochs, verbose=0)
+    return head
+
+
+def trained_with(**options):
+    def train():
+        head = head_trained_with(**options)
+        return lambda images: np.asarray(head(extract_features(maps_extractor(), images))).argmax(axis=1)
 
     return train
 
 
+def assembled():
+    model = sequential(maps_extractor(), head_trained_with())
+    return lambda images: [int(row.argmax()) for part in np.split(images, 10) for row in np.asarray(model(part))]
+
+
 def returns_logits():
-    return lambda pictures: np.zeros((len(pictures), 10))
+    return lambda images: np.zeros((len(images), 10))
 
 
 RIGHT = {
@@ -166,7 +183,7 @@ RIGHT = {
     "4.2": [right_head, functional_head, head_with_dropout],
     "4.3": [compiled(), in_place, compiled(optimizer=keras.optimizers.RMSprop(1e-2))],
     "4.4": [sequential, functional, on_its_output],
-    "4.5": [(trained_with(), "mini"), (trained_with(epochs=8, learning_rate=2e-3), "mini")],
+    "4.5": [(trained_with(), "mini"), (assembled, "mini")],
 }
 WRONG = {
     "4.1": [
@@ -221,13 +238,13 @@ WRONG = {
         (softmax_after, "a softmax after the head"),
         (new_head, "with the weights that they have"),
         (lambda base, head: head, "begin with the backbone"),
-        (lambda base, head: head.predict(np.zeros((1, *base.output_shape[1:])), verbose=0), "not a keras.Model"),
+        (lambda base, head: head(np.zeros((1, *base.output_shape[1:]))), "not a keras.Model"),
     ],
     "4.5": [
-        ((trained_with("linear", pictures=300), "mini"), "points are missing"),
+        ((trained_with(name="linear", images=300), "mini"), "points are missing"),
         ((trained_with(loss="sparse_categorical_crossentropy", epochs=2), "mini"), "points are missing"),
-        ((trained_with("linear", pictures=10, epochs=1, learning_rate=0.0), "mini"), "points are missing"),
-        ((lambda: lambda pictures: np.zeros(len(pictures), int), "mini"), "about guessing"),
+        ((trained_with(name="linear", images=10, epochs=1, learning_rate=0.0), "mini"), "points are missing"),
+        ((lambda: lambda images: np.zeros(len(images), int), "mini"), "about guessing"),
         ((returns_logits, "mini"), "one label for each picture"),
     ],
 }

@@ -1,5 +1,7 @@
 import numpy as np
 
+from tests.answers.networks import fine_tuned, untrained
+
 import keras
 from keras import layers
 
@@ -218,29 +220,25 @@ def head_frozen(model, base, x, y):
 
 
 # 5.5
-def budgeted(blocks=1, head_epochs=10, epochs=4, rate=2e-3, last=None, freeze_after=False, pictures=2000, norm=False):
-    def train():
-        from helpers.backbones import build_backbone
-        from helpers.datasets import load_data
+def budgeted(blocks=1, tuned=True, freeze_after=False, end=()):
+    """Return a `train_with_budget` whose last blocks are trainable."""
 
-        keras.utils.set_random_seed(0)
-        data, backbone = load_data("mini"), build_backbone("mini_mobilenet", "mini")
-        x, y = data.x_train[:pictures].astype("float32"), data.y_train[:pictures]
-        inputs = keras.Input((32, 32, 3))
-        pooled = keras.Model(inputs, layers.GlobalAveragePooling2D()(backbone.model(inputs)))
-        head = keras.Sequential([keras.Input((backbone.feature_size,)), layers.Dense(10)])
-        head.compile(optimizer=keras.optimizers.Adam(1e-2), loss=loss)
-        head.fit(pooled.predict(x, verbose=0), y, epochs=head_epochs, verbose=0)
-        by_blocks(last_blocks, norm=norm)(backbone, blocks)
-        model = keras.Sequential([pooled, head] + ([layers.Softmax()] if last else []))
-        if epochs:
-            model.compile(optimizer=keras.optimizers.Adam(rate), loss=last if last else loss)
-            model.fit(x, y, epochs=epochs, verbose=0)
+    def train():
+        backbone, head = fine_tuned(blocks=1) if tuned else untrained()
+        by_blocks(last_blocks)(backbone, blocks)
         if freeze_after:
             backbone.model.trainable = False
-        return model
+        return keras.Sequential([backbone.model, layers.GlobalAveragePooling2D(), head, *end])
 
     return train
+
+
+def functional_with_budget():
+    backbone, head = fine_tuned(blocks=1)
+    with_if(backbone, 1)
+    inputs = keras.Input((32, 32, 3))
+    maps = backbone.model(inputs, training=False)
+    return keras.Model(inputs, head(layers.Dropout(0.2)(keras.ops.mean(maps, axis=(1, 2)))))
 
 
 def head_alone():
@@ -252,7 +250,7 @@ RIGHT = {
     "5.2": [layer_by_layer, off_and_on],
     "5.3": [by_blocks(last_blocks), with_if],
     "5.4": [phase(), returning, functional],
-    "5.5": [(budgeted(), "mini"), (budgeted(rate=1e-3, head_epochs=6), "mini")],
+    "5.5": [(budgeted(), "mini"), (functional_with_budget, "mini")],
 }
 WRONG = {
     "5.1": [
@@ -302,10 +300,10 @@ WRONG = {
         (lambda model, base, x, y: first_all(base), "Does it call fit?"),
     ],
     "5.5": [
-        ((budgeted(blocks=2, epochs=0, head_epochs=1), "mini"), "too many"),
-        ((budgeted(blocks=0, epochs=0, head_epochs=1), "mini"), "points are missing"),
-        ((budgeted(blocks=3, freeze_after=True, epochs=1, head_epochs=1), "mini"), "frozen now"),
-        ((budgeted(head_epochs=1, epochs=0, last="sparse_categorical_crossentropy"), "mini"), "gives probabilities"),
+        ((budgeted(blocks=2, tuned=False), "mini"), "too many"),
+        ((budgeted(blocks=0, tuned=False), "mini"), "points are missing"),
+        ((budgeted(freeze_after=True), "mini"), "frozen now"),
+        ((budgeted(tuned=False, end=[layers.Softmax()]), "mini"), "gives probabilities"),
         ((lambda: head_alone(), "mini"), "is the backbone there?"),
         ((lambda: 0.9, "mini"), "wanted is the trained keras.Model"),
     ],

@@ -1,5 +1,7 @@
 import numpy as np
 
+from tests.answers.networks import fine_tuned, logits_loss, untrained
+
 import keras
 from keras import layers, ops
 
@@ -50,10 +52,6 @@ def too_much_behind_the_list(model, x, y, done, more):
 
 
 # 6.2
-def logits_loss():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
 def unfreeze(base):
     base.trainable = True
     for layer in base.layers:
@@ -220,52 +218,29 @@ def fits_on_validation(model, train, validation, epochs):
 
 
 # 6.5
-def trained(fine_tuned=3, head_epochs=4, softmax=False, high=False):
-    def train():
-        from helpers.backbones import build_backbone
-        from helpers.datasets import load_data
+def joined(make_parts, *end):
+    """Return a `train_classifier` that joins a backbone and a head to one model."""
 
-        keras.utils.set_random_seed(1)
-        data = load_data("mini")
-        base = build_backbone("mini_mobilenet", "mini").model
-        extractor = keras.Sequential([base, layers.GlobalAveragePooling2D()])
-        x = data.x_train.astype("float32")
-        head = keras.Sequential([keras.Input((base.output.shape[-1],)), layers.Dense(10)])
-        head.compile(keras.optimizers.Adam(1e-2), logits_loss())
-        if head_epochs:
-            head.fit(extractor.predict(x, verbose=0), data.y_train, epochs=head_epochs, verbose=0)
-        model = keras.Sequential([extractor, head])
-        unfreeze(base)
-        steps = max(1, fine_tuned) * 63
-        rate = 0.1 if high else keras.optimizers.schedules.PolynomialDecay(1e-3, steps, 1e-5)
-        model.compile(keras.optimizers.Adam(rate), logits_loss())
-        if fine_tuned:
-            count = 320 if high or softmax else len(x)
-            model.fit(x[:count], data.y_train[:count], epochs=fine_tuned, verbose=0)
-        return keras.Sequential([model, layers.Softmax()]) if softmax else model
+    def train_classifier():
+        backbone, head = make_parts()
+        extractor = keras.Sequential([backbone.model, layers.GlobalAveragePooling2D()])
+        return keras.Sequential([extractor, head, *end])
 
-    return train
+    return train_classifier
 
 
-def in_three_phases():
-    """Return a functional model: the head alone, everything at a rate, and one more epoch at a tenth of it."""
-    from helpers.backbones import build_backbone
-    from helpers.datasets import load_data
-
-    keras.utils.set_random_seed(2)
-    data = load_data("mini")
-    base = build_backbone("mini_mobilenet", "mini").model
-    base.trainable = False
-    inputs = keras.Input((32, 32, 3))
-    model = keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(base(inputs, training=False))))
-    model.compile(keras.optimizers.Adam(1e-2), logits_loss())
-    x = data.x_train.astype("float32")
-    model.fit(x, data.y_train, epochs=2, verbose=0)
-    set_up(model, base, 1e-2)
-    model.fit(x, data.y_train, epochs=3, verbose=0)
-    set_up(model, base, 1e-3)
-    model.fit(x, data.y_train, epochs=1, verbose=0)
+def functional():
+    backbone, head = fine_tuned()
+    unfreeze(backbone.model)
+    features = layers.GlobalAveragePooling2D()(backbone.model.output)
+    model = keras.Model(backbone.model.input, layers.Dropout(0.3)(head(features)))
+    model.compile(keras.optimizers.Adam(1e-3), logits_loss())
     return model
+
+
+def destroyed():
+    """Return what a learning rate far too high leaves: random weights."""
+    return untrained(weights=None)
 
 
 RIGHT = {
@@ -279,7 +254,7 @@ RIGHT = {
         by_checkpoint,
         by_hand,
     ],
-    "6.5": [(trained(), "mini"), (in_three_phases, "mini")],
+    "6.5": [(joined(fine_tuned), "mini"), (functional, "mini")],
 }
 WRONG = {
     "6.1": [
@@ -338,10 +313,10 @@ WRONG = {
         (lambda *_: None, "not trained"),
     ],
     "6.5": [
-        ((trained(fine_tuned=0), "mini"), "No kernel of the backbone has moved"),
-        ((trained(fine_tuned=1, head_epochs=0, softmax=True), "mini"), "probabilities"),
-        ((trained(fine_tuned=1, head_epochs=1, high=True), "mini"), "points are missing"),
-        ((lambda: lambda pictures: pictures, "mini"), "not a keras.Model"),
+        ((joined(untrained), "mini"), "No kernel of the backbone has moved"),
+        ((joined(fine_tuned, layers.Softmax()), "mini"), "probabilities"),
+        ((joined(destroyed), "mini"), "points are missing"),
+        ((lambda: lambda images: images, "mini"), "not a keras.Model"),
         (
             (lambda: keras.Sequential([keras.Input((64, 64, 3)), layers.Flatten(), layers.Dense(10)]), "mini"),
             "The pictures of this profile",

@@ -1,17 +1,18 @@
 import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
-from helpers.hub import KerasLayer
-from helpers.hub_handles import find_module
+from helpers.files.hub_modules import find_module
+from helpers.hub import KerasLayer, export_hub_module
+from tests.answers.networks import fine_tuned, logits_loss
 
 import keras
 import tensorflow as tf
 from keras import layers
-
-
-def logits_loss():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 # 7.1
@@ -183,32 +184,41 @@ def published_again(model, path):
 
 
 # 7.5
-def network(rate=1e-3, epochs=3, pooling=layers.GlobalAveragePooling2D, scale=255.0, head=False, seed=1, side=32):
-    """Return a `make_module`."""
+@cache
+def own_module():
+    """Return a folder that holds a fine-tuned network as a module, and lasts as long as the process."""
+    backbone, _ = fine_tuned()
+    pixels = keras.Input((32, 32, 3))
+    features = layers.GlobalAveragePooling2D()(backbone.model(layers.Rescaling(255.0)(pixels)))
+    folder = tempfile.TemporaryDirectory()
+    export_hub_module(keras.Model(pixels, features), Path(folder.name) / "module")
+    return folder
+
+
+def exported(folder):
+    shutil.copytree(Path(own_module().name) / "module", folder)
+
+
+def without_the_helper(scale=1.0):
+    """Return a `make_module` that writes the network as a module without an argument training."""
 
     def make_module(folder):
-        from helpers.backbones import build_backbone
-        from helpers.datasets import load_data
-        from helpers.hub_export import export_hub_module
+        own = tf.saved_model.load(str(Path(own_module().name) / "module"))
+        module = tf.train.Checkpoint()
+        signature = [tf.TensorSpec((None, 32, 32, 3), "float32")]
+        module.__call__ = tf.function(lambda pixels: own(scale * pixels), input_signature=signature)
+        module.variables, module.trainable_variables = own.variables, []
+        tf.saved_model.save(module, str(folder))
 
-        keras.utils.set_random_seed(seed)
-        data = load_data("mini")
-        base = build_backbone("mini_mobilenet", "mini", image_size=side).model
-        extractor = keras.Sequential([base, pooling()])
-        top = layers.Dense(10)
-        if epochs:
-            x = data.x_train.astype("float32")
-            first = keras.Sequential([keras.Input(extractor.output_shape[1:]), top])
-            first.compile(keras.optimizers.Adam(1e-2), logits_loss())
-            first.fit(extractor.predict(x, verbose=0), data.y_train, epochs=2, verbose=0)
-            for layer in base.layers:
-                layer.trainable = not isinstance(layer, layers.BatchNormalization)
-            model = keras.Sequential([extractor, top])
-            model.compile(keras.optimizers.Adam(rate), logits_loss())
-            model.fit(x, data.y_train, epochs=epochs, verbose=0)
-        inputs = keras.Input((side, side, 3))
-        features = extractor(layers.Rescaling(scale)(inputs))
-        export_hub_module(keras.Model(inputs, top(features) if head else features), folder)
+    return make_module
+
+
+def of_random_weights(*end, side=32):
+    """Return a `make_module` that exports a small network that was never trained."""
+
+    def make_module(folder):
+        start = [keras.Input((side, side, 3)), layers.Conv2D(16, 8, strides=8, activation="relu")]
+        export_hub_module(keras.Sequential([*start, *(make() for make in end)]), folder)
 
     return make_module
 
@@ -218,7 +228,7 @@ RIGHT = {
     "7.2": [tuned(), layer_by_layer, tuned(rate=1e-4), compiled_before_the_flags],
     "7.3": [unfreeze_and_look, by_copy],
     "7.4": [save_and_load, with_functions],
-    "7.5": [(network(), "mini"), (network(epochs=4, seed=2), "mini")],
+    "7.5": [(exported, "mini"), (without_the_helper(), "mini")],
 }
 WRONG = {
     "7.1": [
@@ -265,11 +275,11 @@ WRONG = {
         (lambda model, path: model.save(path), "returns nothing"),
     ],
     "7.5": [
-        ((network(epochs=0), "mini"), "points are missing"),
-        ((network(scale=1.0), "mini"), "[0, 255] your module reaches the target"),
-        ((network(epochs=0, pooling=layers.Identity), "mini"), "feature maps"),
-        ((network(epochs=0, head=True), "mini"), "Are these logits"),
-        ((network(epochs=0, side=48), "mini"), "does not take pictures of 32 x 32"),
+        ((of_random_weights(layers.GlobalAveragePooling2D), "mini"), "points are missing"),
+        ((without_the_helper(scale=1 / 255), "mini"), "[0, 255] your module reaches the target"),
+        ((of_random_weights(), "mini"), "feature maps"),
+        ((of_random_weights(layers.Flatten, lambda: layers.Dense(10)), "mini"), "Are these logits"),
+        ((of_random_weights(layers.Flatten, side=48), "mini"), "does not take pictures of 32 x 32"),
         ((os.mkdir, "mini"), "no hub module in the folder"),
     ],
 }

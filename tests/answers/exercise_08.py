@@ -2,7 +2,13 @@ import itertools
 
 import numpy as np
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from tests.answers.networks import features_of, shared_data
 
 
 # 8.1
@@ -119,7 +125,7 @@ def by_loop(settings, score):
     return [best, score(best, "test")]
 
 
-def on_the_test_pictures(settings, score):
+def on_the_test_images(settings, score):
     best = max(settings, key=lambda setting: score(setting, "test"))
     return best, score(best, "test")
 
@@ -135,47 +141,15 @@ def best_of_all_tests(settings, score):
 
 
 # 8.6
-def by_svm(C=5.0, pictures=500):
-    """Return a `train` that fits an SVM on the features of the first pictures."""
+def fitted(model, images=500):
+    """Return a `train` that fits a model on the scaled features of the first pictures."""
 
     def train():
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-        from sklearn.svm import SVC
-
-        from helpers.backbones import build_backbone
-        from helpers.datasets import load_data
-        from helpers.features import extract_features
-
-        import keras
-
-        data = load_data("mini")
-        backbone = build_backbone("mini_mobilenet", "mini").model
-        extractor = keras.Sequential([backbone, keras.layers.GlobalAveragePooling2D()])
-        model = make_pipeline(StandardScaler(), SVC(C=C))
-        model.fit(extract_features(extractor, data.x_train[:pictures]), data.y_train[:pictures])
-        return lambda new: model.predict(extract_features(extractor, new, cache=False))
+        data, scaled = shared_data(), make_pipeline(StandardScaler(), model)
+        scaled.fit(features_of(data.x_train)[:images], data.y_train[:images])
+        return lambda new: scaled.predict(features_of(new))
 
     return train
-
-
-def by_logistic_regression():
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    from helpers.backbones import build_backbone
-    from helpers.datasets import load_data
-
-    import keras
-
-    data = load_data("mini")
-    inputs = keras.Input((32, 32, 3))
-    features = keras.layers.GlobalAveragePooling2D()(build_backbone("mini_mobilenet", "mini").model(inputs))
-    extractor = keras.Model(inputs, features)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=1000))
-    model.fit(extractor.predict(data.x_train[:500].astype("float32"), verbose=0), data.y_train[:500])
-    return lambda new: model.predict(extractor.predict(new.astype("float32"), verbose=0))
 
 
 RIGHT = {
@@ -184,7 +158,7 @@ RIGHT = {
     "8.3": [chooser(), by_a_loop, by_melting],
     "8.4": [by_standard_error, by_t_test, by_a_loop_over_seeds],
     "8.5": [by_max, by_loop],
-    "8.6": [(by_svm(), "mini"), (by_logistic_regression, "mini")],
+    "8.6": [(fitted(SVC(C=5)), "mini"), (fitted(LogisticRegression(C=0.03, max_iter=1000)), "mini")],
 }
 WRONG = {
     "8.1": [
@@ -226,7 +200,7 @@ WRONG = {
         (lambda a, b: abs(b.mean() - a.mean()), "True or False"),
     ],
     "8.5": [
-        (on_the_test_pictures, "test accuracy of 4 settings"),
+        (on_the_test_images, "test accuracy of 4 settings"),
         (best_of_all_tests, "test accuracy of 4 settings"),
         (reports_validation, "the best of many had luck"),
         (lambda settings, score: max(settings, key=lambda s: score(s, "validation")), "two things"),
@@ -234,8 +208,8 @@ WRONG = {
         (lambda settings, score: (settings[2], score(settings[2], "test")), "which setting is best there"),
     ],
     "8.6": [
-        ((by_svm(C=1e-4), "mini"), "points are missing"),
-        ((by_svm(pictures=20), "mini"), "points are missing"),
+        ((fitted(SVC(C=1e-4)), "mini"), "points are missing"),
+        ((fitted(SVC(C=5), images=20), "mini"), "points are missing"),
         ((lambda: None, "mini"), "must return a function"),
     ],
 }

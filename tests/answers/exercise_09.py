@@ -12,9 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from helpers.backbones import build_backbone
-from helpers.datasets import load_data, stratified_indices
-from helpers.features import extract_features
+from helpers.data.datasets import stratified_indices
+from tests.answers.networks import features_of, shared_data, shared_extractor
 
 import keras
 
@@ -245,46 +244,38 @@ def with_error(error):
 
 
 # 9.5
-def extractor():
-    backbone = build_backbone("mini_mobilenet", "mini").model
-    return keras.Sequential([backbone, keras.layers.GlobalAveragePooling2D()])
-
-
 def few(model, count=200):
     """Return a `train` that fits `model` to the features of the first pictures that it is given."""
 
-    def train(pictures, labels):
-        network = extractor()
+    def train(images, labels):
         scaled = make_pipeline(StandardScaler(), model)
-        scaled.fit(extract_features(network, pictures[:count], cache=False), labels[:count])
-        return lambda new: scaled.predict(extract_features(network, new, cache=False))
+        scaled.fit(features_of(images)[:count], labels[:count])
+        return lambda new: scaled.predict(features_of(new))
 
     return train
 
 
-def linear_head(pictures, labels):
-    network = extractor()
+def linear_head(images, labels):
     head = keras.Sequential([keras.layers.Dense(10)])
     head.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     keras.utils.set_random_seed(0)
-    head.fit(extract_features(network, pictures, cache=False), labels, epochs=40, batch_size=20, verbose=0)
-    return lambda new: head.predict(extract_features(network, new, cache=False), verbose=0).argmax(axis=1)
+    head.fit(features_of(images), labels, epochs=40, batch_size=20, verbose=0)
+    return lambda new: head.predict(features_of(new), verbose=0).argmax(axis=1)
 
 
-def with_labels_from_elsewhere(pictures, labels):
-    data = load_data("mini")
+def with_labels_from_elsewhere(images, labels):
+    data = shared_data()
     return few(SVC(C=5), 2000)(data.x_train, data.y_train)
 
 
-def from_pixels(pictures, labels):
-    model = SVC(C=5).fit(pictures.reshape(len(pictures), -1) / 255, labels)
+def from_pixels(images, labels):
+    model = SVC(C=5).fit(images.reshape(len(images), -1) / 255, labels)
     return lambda new: model.predict(new.reshape(len(new), -1) / 255)
 
 
-def scores(pictures, labels):
-    network = extractor()
-    model = KNeighborsClassifier().fit(extract_features(network, pictures, cache=False), labels)
-    return lambda new: model.predict_proba(extract_features(network, new, cache=False))
+def scores(images, labels):
+    model = KNeighborsClassifier().fit(features_of(images), labels)
+    return lambda new: model.predict_proba(features_of(new))
 
 
 RIGHT = {
@@ -356,8 +347,8 @@ WRONG = {
         ((from_pixels, "mini"), "points are missing"),
         ((with_labels_from_elsewhere, "mini"), "learn from the labels that it is given"),
         ((scores, "mini"), "scores for each class"),
-        ((lambda pictures, labels: None, "mini"), "must return a function"),
-        ((lambda pictures, labels: lambda new: None, "mini"), "returns nothing"),
-        ((lambda pictures, labels: extractor(), "mini"), "returns the network"),
+        ((lambda images, labels: None, "mini"), "must return a function"),
+        ((lambda images, labels: lambda new: None, "mini"), "returns nothing"),
+        ((lambda images, labels: shared_extractor(), "mini"), "returns the network"),
     ],
 }

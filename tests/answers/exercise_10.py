@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 
 import helpers.quiet  # noqa: F401
-from helpers.backbones import build_backbone
-from helpers.features import extract_features
+from helpers.models.backbones import build_backbone
+from helpers.models.features import extract_features
 
 import keras
 from keras import layers
@@ -99,24 +99,24 @@ def in_place(table, baseline):
 
 
 # 10.3
-def by_list(predict, pictures, labels, spoil, kinds, strengths):
-    cases = [(kind, strength) for kind in kinds for strength in strengths]
-    spoilt = np.mean([np.mean(predict(spoil(pictures, *case)) == labels) for case in cases])
-    return spoilt, np.mean(predict(pictures) == labels) - spoilt
+def by_list(predict, images, labels, spoil, kinds, severities):
+    cases = [(kind, severity) for kind in kinds for severity in severities]
+    spoilt = np.mean([np.mean(predict(spoil(images, *case)) == labels) for case in cases])
+    return spoilt, np.mean(predict(images) == labels) - spoilt
 
 
-def by_counting(predict, pictures, labels, spoil, kinds, strengths):
+def by_counting(predict, images, labels, spoil, kinds, severities):
     right = total = 0
     for kind in kinds:
-        for strength in strengths:
-            right += (predict(spoil(pictures.copy(), kind, strength)) == labels).sum()
+        for severity in severities:
+            right += (predict(spoil(images.copy(), kind, severity)) == labels).sum()
             total += len(labels)
-    clean = (predict(pictures) == labels).sum() / len(labels)
+    clean = (predict(images) == labels).sum() / len(labels)
     return [right / total, clean - right / total]
 
 
-def by_one_call(predict, pictures, labels, spoil, kinds, strengths):
-    everything = np.concatenate([pictures, *(spoil(pictures, k, s) for k in kinds for s in strengths)])
+def by_one_call(predict, images, labels, spoil, kinds, severities):
+    everything = np.concatenate([images, *(spoil(images, k, s) for k in kinds for s in severities)])
     right = (predict(everything).reshape(-1, len(labels)) == labels).mean(axis=1)
     return right[1:].mean(), right[0] - right[1:].mean()
 
@@ -124,28 +124,28 @@ def by_one_call(predict, pictures, labels, spoil, kinds, strengths):
 def changed(change):
     """Return a `robustness` whose two numbers are changed: from the clean accuracy and all others."""
 
-    def robustness(predict, pictures, labels, spoil, kinds, strengths):
-        table = [[np.mean(predict(spoil(pictures, k, s)) == labels) for s in strengths] for k in kinds]
-        return change(np.mean(predict(pictures) == labels), np.array(table))
+    def robustness(predict, images, labels, spoil, kinds, severities):
+        table = [[np.mean(predict(spoil(images, k, s)) == labels) for s in severities] for k in kinds]
+        return change(np.mean(predict(images) == labels), np.array(table))
 
     return robustness
 
 
-def on_top_of_each_other(predict, pictures, labels, spoil, kinds, strengths):
-    clean, accuracies = np.mean(predict(pictures) == labels), []
+def on_top_of_each_other(predict, images, labels, spoil, kinds, severities):
+    clean, accuracies = np.mean(predict(images) == labels), []
     for kind in kinds:
-        for strength in strengths:
-            pictures = spoil(pictures, kind, strength)
-            accuracies.append(np.mean(predict(pictures) == labels))
+        for severity in severities:
+            images = spoil(images, kind, severity)
+            accuracies.append(np.mean(predict(images) == labels))
     return np.mean(accuracies), clean - np.mean(accuracies)
 
 
-def changes_the_pictures(predict, pictures, labels, spoil, kinds, strengths):
-    clean, accuracies = np.mean(predict(pictures) == labels), []
+def changes_the_images(predict, images, labels, spoil, kinds, severities):
+    clean, accuracies = np.mean(predict(images) == labels), []
     for kind in kinds:
-        for strength in strengths:
-            pictures[:] = spoil(pictures, kind, strength)
-            accuracies.append(np.mean(predict(pictures) == labels))
+        for severity in severities:
+            images[:] = spoil(images, kind, severity)
+            accuracies.append(np.mean(predict(images) == labels))
     return np.mean(accuracies), clean - np.mean(accuracies)
 
 
@@ -215,7 +215,7 @@ def one_phase(model, x, y, learning_rate):
 def by_svm(block, C=5.0):
     """Return a `train` that fits an SVM on the features of a block, or on the pixels."""
 
-    def train(pictures, labels):
+    def train(images, labels):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
         from sklearn.svm import SVC
@@ -225,13 +225,13 @@ def by_svm(block, C=5.0):
         def features(x):
             return extract_features(extractor, x, cache=False) if block else x.reshape(len(x), -1)
 
-        model = make_pipeline(StandardScaler(), SVC(C=C)).fit(features(pictures), labels)
+        model = make_pipeline(StandardScaler(), SVC(C=C)).fit(features(images), labels)
         return lambda new: model.predict(features(new))
 
     return train
 
 
-def by_power_spectrum(pictures, labels):
+def by_power_spectrum(images, labels):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
     from sklearn.svm import SVC
@@ -240,7 +240,7 @@ def by_power_spectrum(pictures, labels):
         grey = x.mean(axis=3)
         return np.abs(np.fft.rfft2(grey - grey.mean()))[:, :, :10].reshape(len(x), -1)
 
-    return make_pipeline(FunctionTransformer(spectrum), SVC(C=5)).fit(pictures, labels).predict
+    return make_pipeline(FunctionTransformer(spectrum), SVC(C=5)).fit(images, labels).predict
 
 
 RIGHT = {
@@ -280,17 +280,20 @@ WRONG = {
     ],
     "10.3": [
         (on_top_of_each_other, "spoilt already"),
-        (changes_the_pictures, "are spoilt"),
+        (changes_the_images, "are spoilt"),
         (changed(lambda clean, all: ((all.sum() + clean) / 10, 0.0)), "has the clean pictures in it"),
         (changed(lambda clean, all: (all[-1].mean(), clean - all[-1].mean())), "the last kind only"),
-        (changed(lambda clean, all: (all[:, -1].mean(), 0.0)), "the last strength only"),
+        (changed(lambda clean, all: (all[:, -1].mean(), 0.0)), "the last severity only"),
         (changed(lambda clean, all: (1 - all.mean(), clean - all.mean())), "that is *wrong*"),
         (changed(lambda clean, all: (all.mean(), all.mean() - clean)), "wrong sign"),
         (changed(lambda clean, all: (all.mean(), 1 - all.mean())), "measured against 1"),
         (changed(lambda clean, all: (all.mean(), 1 - all.mean() / clean)), "relative to the clean"),
         (changed(lambda clean, all: all.mean()), "two numbers"),
         (changed(lambda clean, all: (all.mean(axis=1), clean - all.mean(axis=1))), "one number, over all cases"),
-        (lambda p, x, y, spoil, kinds, strengths: by_list(p, x, y, spoil, kinds, strengths[-1:]), "leaves out 6 of 9"),
+        (
+            lambda p, x, y, spoil, kinds, severities: by_list(p, x, y, spoil, kinds, severities[-1:]),
+            "leaves out 6 of 9",
+        ),
     ],
     "10.4": [
         (two_phases(freeze=False), "would spoil the pretrained weights"),
@@ -312,7 +315,7 @@ WRONG = {
     "10.5": [
         ((by_svm("block_6"), "mini"), "points are missing"),
         ((by_svm(None), "mini"), "points are missing"),
-        ((lambda pictures, labels: None, "mini"), "must return a function"),
-        ((lambda pictures, labels: lambda new: np.zeros((len(new), 10)), "mini"), "scores for each class"),
+        ((lambda images, labels: None, "mini"), "must return a function"),
+        ((lambda images, labels: lambda new: np.zeros((len(new), 10)), "mini"), "scores for each class"),
     ],
 }

@@ -1,11 +1,10 @@
 import numpy as np
 import pandas as pd
 
-from helpers.backbones import build_backbone
 from helpers.checks.exercise_11 import SHAPES
-from helpers.datasets import load_data
-from helpers.features import extract_features
-from helpers.image_folder import load_image_folder
+from helpers.data import load_image_folder
+from helpers.models import extract_features
+from tests.answers.networks import fine_tuned, logits_loss, untrained
 
 import keras
 from keras import layers
@@ -182,10 +181,6 @@ def in_place(logits, labels, names, files, k):
 
 
 # 11.3
-def logits_loss():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
 def on_features(trained=True, whole=True, names=None, softmax=False, divided=False):
     """Return an `own_classifier` that trains a head on features; the arguments are the ways to do it wrongly."""
 
@@ -194,8 +189,8 @@ def on_features(trained=True, whole=True, names=None, softmax=False, divided=Fal
         own = load_image_folder(folder, backbone.image_size)
         backbone.model.trainable = False
         extractor = keras.Sequential([backbone.model, layers.GlobalAveragePooling2D()])
-        pictures = (own.x_train[:] / 255).astype("float32") if divided else own.x_train
-        features = extractor.predict(pictures, verbose=0) if divided else extract_features(extractor, pictures)
+        images = (own.x_train[:] / 255).astype("float32") if divided else own.x_train
+        features = extractor.predict(images, verbose=0) if divided else extract_features(extractor, images)
         scale = layers.Normalization()
         scale.adapt(features)
         head = keras.Sequential([scale, layers.Dense(len(own.class_names))])
@@ -226,54 +221,53 @@ def in_one_model(folder, backbone):
 def unfrozen(folder, backbone):
     own = load_image_folder(folder, backbone.image_size)
     model = keras.Sequential([backbone.model, layers.GlobalAveragePooling2D(), layers.Dense(3)])
-    model.compile(keras.optimizers.Adam(1e-3), logits_loss())
-    model.fit(own.x_train[:].astype("float32"), own.y_train, epochs=1, verbose=0)
+    model.compile(keras.optimizers.Adam(1e-3), logits_loss(), run_eagerly=True)
+    model.train_on_batch(own.x_train[:8].astype("float32"), own.y_train[:8])
     return model, own.class_names
 
 
 def by_hand(folder, backbone):
     from PIL import Image
 
-    pictures = [Image.open(file).resize((32, 32)) for file in sorted(folder.rglob("*.*"))]
-    return on_features()(folder, backbone) if pictures else None
+    images = [Image.open(file).resize((32, 32)) for file in sorted(folder.rglob("*.*"))]
+    return on_features()(folder, backbone) if images else None
 
 
 # 11.4
-def fine_tuned(blocks=1, epochs=5, rate=1e-3, network="vgg16", head_epochs=20, softmax=False):
-    """Return a `train_classifier` that fine-tunes the last `blocks` blocks, on a trained head."""
+def joined(make_parts, *end):
+    """Return a `train_classifier` that joins a backbone and a head to one model, with what the check is given."""
 
     def train_classifier():
-        keras.utils.set_random_seed(3)
-        data = load_data("mini")
-        backbone = build_backbone(network, "mini")
-        extractor = keras.Sequential([backbone.model, layers.GlobalAveragePooling2D()])
-        features = extract_features(extractor, data.x_train)
-        scale = layers.Normalization()
-        scale.adapt(features)
-        head = keras.Sequential([scale, layers.Dense(10)])
-        head.compile(keras.optimizers.Adam(1e-3), logits_loss())
-        head.fit(features, data.y_train, epochs=head_epochs, verbose=0)
-        backbone.model.trainable = False
-        for layer in backbone.layers_of(*list(backbone.blocks)[-blocks:]):
-            layer.trainable = True
-        model = keras.Sequential([extractor, head])
-        falling = keras.optimizers.schedules.PolynomialDecay(rate, epochs * 63 + 1, rate / 100)
-        model.compile(keras.optimizers.Adam(falling), logits_loss())
-        if epochs:
-            model.fit(data.x_train.astype("float32"), data.y_train, epochs=epochs, verbose=0)
-        return keras.Sequential([model, layers.Softmax()]) if softmax else model
+        backbone, head = make_parts()
+        return keras.Sequential([backbone.model, layers.GlobalAveragePooling2D(), head, *end])
 
-    return train_classifier
+    return on_mini(train_classifier)
 
 
-def from_scratch():
-    keras.utils.set_random_seed(4)
-    data = load_data("mini")
-    backbone = build_backbone("vgg16", "mini", weights=None)
-    model = keras.Sequential([backbone.model, layers.GlobalAveragePooling2D(), layers.Dense(10)])
-    model.compile(keras.optimizers.Adam(3e-4), logits_loss())
-    model.fit(data.x_train.astype("float32"), data.y_train, epochs=1, verbose=0)
-    return model
+def vgg_untrained():
+    return untrained("vgg16")
+
+
+def vgg_fine_tuned():
+    return fine_tuned("mini_vgg")
+
+
+def vgg_hardly_trained():
+    backbone, head = vgg_untrained()
+    kernel = backbone.layers_of("block5")[0].kernel
+    kernel.assign(1.001 * kernel)
+    return backbone, head
+
+
+def vgg_from_scratch():
+    return untrained("vgg16", weights=None)
+
+
+def functional():
+    backbone, head = vgg_fine_tuned()
+    pixels = keras.Input((32, 32, 3))
+    maps = backbone.model(pixels, training=False)
+    return keras.Model(pixels, head(layers.Flatten()(layers.AveragePooling2D(maps.shape[1:3])(maps))))
 
 
 def on_mini(train_classifier):
@@ -284,7 +278,7 @@ RIGHT = {
     "11.1": [by_prefix, by_name_before_the_underscore, by_looking_in_all_layers],
     "11.2": [sorter(), by_sorted, by_pandas],
     "11.3": [on_features(), in_one_model],
-    "11.4": [on_mini(fine_tuned()), on_mini(fine_tuned(blocks=2))],
+    "11.4": [joined(vgg_fine_tuned), on_mini(functional)],
 }
 WRONG = {
     "11.1": [
@@ -332,11 +326,11 @@ WRONG = {
         (lambda *given: None, "returns nothing"),
     ],
     "11.4": [
-        (on_mini(fine_tuned(epochs=0)), "has moved"),
-        (on_mini(fine_tuned(epochs=1, rate=1e-5)), "points are missing"),
-        (on_mini(from_scratch), "points are missing"),
-        (on_mini(fine_tuned(epochs=1, network="mini_mobilenet")), "another network"),
-        (on_mini(fine_tuned(epochs=1, head_epochs=1, softmax=True)), "probabilities"),
-        (on_mini(lambda: lambda pictures: pictures), "not a keras.Model"),
+        (joined(vgg_untrained), "has moved"),
+        (joined(vgg_hardly_trained), "points are missing"),
+        (joined(vgg_from_scratch), "points are missing"),
+        (joined(untrained), "another network"),
+        (joined(vgg_fine_tuned, layers.Softmax()), "probabilities"),
+        (on_mini(lambda: lambda images: images), "not a keras.Model"),
     ],
 }

@@ -1,0 +1,1 @@
+"""Keep the notebooks: write the exercises, strip outputs, set the address, pack a release."""

@@ -1,0 +1,1 @@
+"""Look over a machine, and say what to repair."""

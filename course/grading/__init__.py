@@ -1,0 +1,1 @@
+"""Grade what students handed in, each submission apart from the others."""

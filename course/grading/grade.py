@@ -1,0 +1,263 @@
+"""Run the checks of the exercises on what students handed in: a table of who solved what, and a page with messages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from course import TEMPLATES, CourseError
+from course.grading.sandbox import STOP, Attempt, protection, run_sandboxed, visible_folder_of
+from course.grading.submissions import Step, Submission, Unread, find_submissions
+from helpers.files.cache import write_beside
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOT_REACHED = "It was not graded: grading was stopped before it ended."
+SHOWN = 10  # files that are no exercises, in an error message
+LAYOUTS = "Collect them as FOLDER/alice/03_feature_extraction.ipynb, or FOLDER/alice_03_feature_extraction.ipynb."
+MARKS = {"solved": "✔", "wrong": "✘", "untouched": "–"}  # other words stand in the table as they are
+
+
+class GradingError(CourseError):
+    """Grading cannot begin, or was stopped."""
+
+
+class Limits(NamedTuple):
+    """What one submission may take: minutes for all of it, seconds for a single cell or check, GB of memory."""
+
+    minutes: float
+    step_seconds: float
+    memory: float
+
+
+class Graded(NamedTuple):
+    """A graded submission.
+
+    Attributes:
+        student, file, exercise: as in ``Submission``.
+        tasks: number -> status and message, in the exercise's order. The status is "solved", "wrong", "untouched",
+            "crashed", "time limit", "memory limit" or "forged".
+        cells: names of other cells that stopped, with their errors.
+        seconds, peak: how long it took, and how many GB of memory it used.
+        protection: what kept it apart from the others.
+    """
+
+    student: str
+    file: str
+    exercise: str
+    tasks: dict[str, tuple[str, str]]
+    cells: list[tuple[str, str]]
+    seconds: float
+    peak: float
+    protection: str
+
+
+def grade(
+    folder: Path, output: Path, jobs: int, limits: Limits, scheduler: str | None = None, unprotected: bool = False
+) -> tuple[pd.DataFrame, str]:
+    """Grade all notebooks of a folder, and write ``grades.csv`` and ``grades.html``.
+
+    Args:
+        folder: see ``course.grading.submissions`` for how it is laid out; it is only read.
+        output: where the files are written.
+        jobs: submissions at the same time, on this machine alone.
+        limits: for each submission.
+        scheduler: address of a Dask scheduler whose workers have the same course installed; None for this machine
+            alone. The submissions travel with the tasks: no shared folder is needed.
+        unprotected: run them also where the system cannot keep them apart.
+
+    Returns:
+        The table of ``make_table``, and a line that says what kept the submissions apart.
+
+    Raises:
+        NotADirectoryError: there is no such folder.
+        GradingError: there is no notebook of an exercise in it, submissions would see it, no scheduler answers,
+            ``output`` cannot be written, or grading was interrupted; what was graded until then is written.
+        SandboxError: this machine cannot keep submissions apart.
+    """
+    from tqdm import tqdm
+
+    submissions, unread = find_submissions(folder)
+    if not submissions:
+        reasons = [f"\n  {each.file}: {each.reason}" for each in unread]
+        more = f"\n  and {len(reasons) - SHOWN} other files" if len(reasons) > SHOWN else ""
+        listed = "".join(reasons[:SHOWN]) + more
+        raise GradingError(f"There is no notebook of an exercise in {folder}. {LAYOUTS}{listed}")
+    if scheduler is None:
+        protection(unprotected)
+    if visible_folder_of(folder):
+        raise GradingError(f"{folder} is inside a folder that each submission sees. Move it to another place.")
+    output.mkdir(parents=True, exist_ok=True)
+    if not os.access(output, os.W_OK):
+        raise GradingError(f"{output} cannot be written. Name another folder: --output DIR.")
+    graded: list[Graded] = []
+    form = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]"
+    with contextlib.suppress(KeyboardInterrupt), tqdm(total=len(submissions), bar_format=form) as bar:
+        for result in run_all(submissions, jobs, limits, scheduler, unprotected):
+            if isinstance(result, Graded):
+                graded.append(result)
+                bar.write(describe(result))
+            else:
+                unread.append(result)
+                bar.write(f"✘ {result.file}: {result.reason}")
+            bar.update()
+    reached = {each.file for each in graded} | {each.file for each in unread}
+    missing = [Unread(each.student, each.file, NOT_REACHED) for each in submissions if each.file not in reached]
+    unread += missing
+    graded, unread = sorted(graded, key=lambda each: (each.student, each.exercise)), sorted(unread)
+    table = make_table(graded, unread)
+    kept_apart = "; ".join(sorted({each.protection for each in graded}))
+    write_results(table, graded, unread, kept_apart, output)
+    if missing:
+        raise GradingError(f"Stopped: {len(missing)} of {len(submissions)} notebooks were not graded. See {output}.")
+    return table, kept_apart
+
+
+def run_all(
+    submissions: Sequence[Submission], jobs: int, limits: Limits, scheduler: str | None, unprotected: bool
+) -> Iterator[Graded | Unread]:
+    """Grade submissions on a Dask cluster; yield each result as soon as it is there.
+
+    Raises:
+        GradingError: no scheduler or no worker answers.
+    """
+    from distributed import as_completed
+
+    from helpers.execution.engine import SchedulerError, connect
+
+    with contextlib.ExitStack() as stack:
+        STOP.clear()
+        try:
+            client = stack.enter_context(connect(scheduler, min(jobs, len(submissions))))
+        except SchedulerError as error:
+            raise GradingError(str(error)) from error
+        stack.callback(STOP.set)  # before the cluster is closed: at an interrupt, it would wait for what runs
+        futures = {
+            client.submit(grade_one, submission, limits, unprotected, pure=False): submission
+            for submission in submissions
+        }
+        for future in as_completed(list(futures)):
+            submission = futures[future]
+            if future.status == "finished":
+                yield future.result()
+            else:  # the worker failed, or cannot keep submissions apart
+                reason = f"It could not be graded: {future.exception() or 'no answer from the scheduler'}"
+                yield Unread(submission.student, submission.file, reason)
+
+
+def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Graded:
+    """Grade one submission.
+
+    A step that takes too much time or memory, or ends the process, is left out in the next attempt: what else the
+    student solved counts.
+
+    Raises:
+        SandboxError: this machine cannot keep submissions apart, and ``unprotected`` is False.
+    """
+    kept_apart = protection(unprotected)
+    begun, steps = time.monotonic(), submission.steps
+    deadline = begun + 60 * limits.minutes
+    tasks: dict[str, tuple[str, str]] = {}
+    cells: dict[str, str] = {}
+    skip: set[int] = set()
+    peak = 0
+    while True:
+        job = {"exercise": submission.exercise[:2], "steps": steps, "skip": sorted(skip)}
+        attempt = run_sandboxed(job, limits.memory, limits.step_seconds, deadline)
+        skip |= take_in(attempt, steps, limits, tasks, cells)
+        peak = max(peak, attempt.peak)
+        if attempt.unfinished is None or time.monotonic() > deadline:
+            break
+    status = attempt.reason or "crashed"
+    rest = status, f"It was not reached. {stopped(status, limits)}"
+    return Graded(
+        *submission[:3],
+        tasks={step["task"]: tasks.get(step["task"], rest) for step in steps if step["check"]},
+        cells=sorted(cells.items()),
+        seconds=time.monotonic() - begun,
+        peak=peak / 2**30,
+        protection=kept_apart,
+    )
+
+
+def take_in(attempt: Attempt, steps: list[Step], limits: Limits, tasks: dict, cells: dict) -> set[int]:
+    """Add what an attempt has shown to ``tasks`` and ``cells``; return the places that the next one leaves out."""
+    done = set()
+    for said in attempt.said:
+        step = steps[said["ends"]]
+        if step["check"]:
+            tasks[step["task"]] = said["status"], said["message"]
+            done.add(said["ends"])
+        elif said["message"] and not step["task"]:  # else the message of the check says it
+            cells[step["name"]] = said["message"]
+    if attempt.unfinished is not None:
+        step, message = steps[attempt.unfinished], stopped(attempt.reason, limits)
+        done.add(attempt.unfinished)
+        if step["task"]:
+            tasks[step["task"]] = attempt.reason, message
+            done |= {place for place, other in enumerate(steps) if other["check"] and other["task"] == step["task"]}
+        else:
+            cells[step["name"]] = message
+    return done
+
+
+def stopped(reason: str, limits: Limits) -> str:
+    """Say why a step was stopped."""
+    return {
+        "time limit": f"It was stopped: {limits.step_seconds:g} s are allowed for a cell or a check, "
+        f"{limits.minutes:g} minutes for a notebook. Does a loop never end?",
+        "memory limit": f"It was stopped: it used more than {limits.memory:g} GB of memory.",
+        "crashed": "It ended the process in which it ran.",
+    }[reason]
+
+
+def describe(result: Graded) -> str:
+    """Return a graded submission as a line."""
+    solved = sum(status == "solved" for status, _ in result.tasks.values())
+    others = [f"{number} {status}" for number, (status, _) in result.tasks.items() if status not in MARKS]
+    figures = f"{result.seconds:.0f} s, {result.peak:.1f} GB"
+    return ", ".join([f"{result.file}: {solved} of {len(result.tasks)} solved ({figures})", *others])
+
+
+def make_table(graded: Sequence[Graded], unread: Sequence[Unread]) -> pd.DataFrame:
+    """Return a row for each student, with the number of solved tasks, and a column for each task that was handed in.
+
+    A cell is ✔ (solved), ✘ (wrong), – (untouched), "crashed", "time limit", "memory limit", "forged", or empty where
+    no notebook was graded.
+    """
+    import pandas as pd
+
+    numbers = {number for result in graded for number in result.tasks}
+    columns = sorted(numbers, key=lambda number: [int(part) for part in number.split(".")])
+    failed = {each.student for each in unread if each.file.endswith(".ipynb")}
+    students = sorted({result.student for result in graded} | failed)
+    table = pd.DataFrame("", index=pd.Index(students, name="student"), columns=["solved", *columns])
+    for result in graded:
+        for number, (status, _) in result.tasks.items():
+            table.loc[result.student, number] = MARKS.get(status, status)
+    table["solved"] = (table[columns] == MARKS["solved"]).sum(axis=1)
+    return table
+
+
+def write_results(
+    table: pd.DataFrame, graded: Sequence[Graded], unread: Sequence[Unread], kept_apart: str, output: Path
+) -> None:
+    """Write ``grades.csv`` and ``grades.html``; the same results give the same bytes."""
+    import jinja2
+
+    with write_beside(output / "grades.csv") as temporary:
+        # Spreadsheets need the mark to read UTF-8, and take a name that begins with "=" for a formula.
+        table.rename(index=lambda name: f"'{name}" if name.startswith(("=", "+", "-", "@")) else name).to_csv(
+            temporary, encoding="utf-8-sig", errors="replace"
+        )
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+    page = environment.get_template("grades.html.j2").render(
+        table=table, graded=graded, unread=unread, protection=kept_apart, marks=MARKS
+    )
+    with write_beside(output / "grades.html") as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="replace")

@@ -1,0 +1,1 @@
+"""What a room without internet needs: make a bundle, and check it."""

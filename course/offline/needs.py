@@ -1,0 +1,58 @@
+"""What a profile needs that is not part of the course: the files of its lessons, exercises and capstone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from helpers.files.downloads import SOURCES, Source
+from helpers.files.weights import WEIGHTS, weights_source
+from helpers.profiles import Profile
+
+IMAGES = "datasets/cifar10.npz"  # CIFAR-10, as a bundle holds it
+CAPSTONE = "vgg16"  # lesson 11
+
+
+@dataclass(frozen=True)
+class Need:
+    """One file, or one hub module.
+
+    Attributes:
+        packed: files of a bundle, such as "models/x.h5"; any one of them serves.
+        source: where the file comes from; None for a hub module.
+        handles: of the hub module, the first that is to be had serves; empty for a file.
+        optional: whether all lessons but one can do without it.
+    """
+
+    packed: tuple[str, ...]
+    source: Source | None = None
+    handles: tuple[str, ...] = ()
+    optional: bool = False
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where on the network it may be had."""
+        return self.source.urls if self.source else tuple(handle for handle in self.handles if "://" in handle)
+
+
+def needs_of(profile: Profile) -> list[Need]:
+    """Return what a profile needs: data, weights, hub module; nothing for a profile that is embedded in the course."""
+    needs = []
+    if profile.dataset == "cifar10":
+        archive = SOURCES["cifar10"]
+        needs.append(Need((IMAGES, f"datasets/{archive.name}"), archive))
+    if profile.backbone in WEIGHTS:
+        alpha = profile.alphas.get(profile.backbone)
+        for top in (False, True):
+            needs.append(need_of(weights_source(profile.backbone, alpha, top=top)))
+        needs.append(need_of(SOURCES["imagenet_classes"]))
+    if any("://" in handle for handle in profile.hub_modules):
+        names = [handle for handle in profile.hub_modules if "://" not in handle]
+        needs.append(Need(tuple(f"hub/{name}/saved_model.pb" for name in names), handles=profile.hub_modules))
+    if CAPSTONE not in profile.stand_ins:
+        needs.append(need_of(weights_source(CAPSTONE), optional=True))
+    return needs
+
+
+def need_of(source: Source, optional: bool = False) -> Need:
+    """Return the need for one file."""
+    return Need((f"{source.kind}/{source.name}",), source, optional=optional)

@@ -1,0 +1,1 @@
+"""Run the lessons, and say what they showed: report, kept results, stability of the claims."""

@@ -1,0 +1,51 @@
+"""Begin a lesson: check its parameters, set the seeds, and say in one line what will run."""
+
+from __future__ import annotations
+
+import os
+
+from helpers.notebook.records import SESSION_TYPE, show_record
+from helpers.profiles import Profile, choose_profile
+
+
+def begin(profile_name: str, seed: int) -> Profile:
+    """Choose the profile, seed every random generator, and print one line.
+
+    Args:
+        profile_name: the lesson's parameter PROFILE.
+        seed: the lesson's parameter SEED, a whole number from 0 to 2**31 - 1.
+
+    Raises:
+        TypeError: a parameter has the wrong type.
+        UnknownProfileError: there is no such profile.
+    """
+    if not isinstance(profile_name, str):
+        raise TypeError(f'PROFILE must be text such as "mini", not {profile_name!r} ({type(profile_name).__name__}).')
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise TypeError(f"SEED must be a whole number from 0 to 2147483647, not {seed!r} ({type(seed).__name__}).")
+    import helpers.quiet  # noqa: F401, here, as this room is also used where TensorFlow is not
+
+    import keras
+
+    profile, reason = choose_profile(profile_name)
+    keras.utils.set_random_seed(seed)
+    device = _device_name()
+    text = (
+        f"Profile {profile.name} ({reason}) · data {profile.dataset} · backbone {profile.backbone} at "
+        f"{profile.image_size} px · device {device} · seed {seed}"
+    )
+    record = {"profile": profile.name, "device": device, "seed": seed, "process": os.getpid()}
+    show_record(SESSION_TYPE, record, text)
+    return profile
+
+
+def _device_name() -> str:
+    """Return the name of the first GPU, or how many CPU cores this process may use."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return f"GPU {details.get('device_name', '')}".strip()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"CPU, {cores} cores"
