@@ -75,6 +75,7 @@ def test_a_sound_machine(page):
     assert not any(Path(os.environ[name]).exists() for name in ("COURSE_CACHE", "KERAS_HOME", "TFHUB_CACHE_DIR"))
 
 
+@pytest.mark.slow
 def test_the_real_machine_without_network(monkeypatch, capsys, machine):
     monkeypatch.undo()
     monkeypatch.setenv("COURSE_CACHE", str(machine / "COURSE_CACHE"))

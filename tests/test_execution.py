@@ -54,6 +54,7 @@ def text_of(executed):
 # The store
 
 
+@pytest.mark.slow
 def test_what_has_run_is_not_run_again(notebook, store, tmp_path):
     first, executed = run(notebook, store, tmp_path)
     second, again = run(notebook, store, tmp_path, "again.ipynb")
@@ -91,6 +92,7 @@ def test_a_failed_run_is_not_kept_and_shows_how_far_it_came(store, tmp_path):
     assert text_of(executed) == "begun\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"text" * 9])
 def test_a_damaged_entry_is_made_again(notebook, store, tmp_path, damage, capsys):
     _, first = run(notebook, store, tmp_path)
@@ -110,6 +112,7 @@ def test_a_flipped_byte_is_noticed(notebook, store, tmp_path):
     assert store.get(key_of(notebook, {}), notebook) is None
 
 
+@pytest.mark.slow
 def test_the_oldest_entries_make_room(store, tmp_path):
     notebooks = [write_notebook(tmp_path / f"{name}.ipynb", f"print('{name}')") for name in "abc"]
     for number, notebook in enumerate(notebooks):
@@ -313,6 +316,7 @@ for run, outcome in run_many(runs, Store(folder / "store"), jobs=2):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tensorflow", ["", "import keras"], ids=["plain", "with TensorFlow"])
 def test_sigkill_leaves_no_process_and_no_half_entry(tmp_path, tensorflow):
     for name in "ab":
@@ -331,6 +335,7 @@ def test_sigkill_leaves_no_process_and_no_half_entry(tmp_path, tensorflow):
     assert len(files) == 1 and gzip.decompress((tmp_path / "store" / files[0]).read_bytes())
 
 
+@pytest.mark.slow
 def test_two_at_once_share_a_store(tmp_path):
     for name in "ab":
         write_notebook(tmp_path / f"{name}.ipynb", PARAMETERS, f"{WORK}\n'{name}'")
@@ -351,6 +356,7 @@ def test_a_stopped_loop_stops_its_runs(tmp_path, store, notebook):
     assert time.monotonic() - begun < 100
 
 
+@pytest.mark.slow
 def test_a_warm_process_gives_the_same_numbers_as_a_new_one(tmp_path, monkeypatch):
     code = (
         "import helpers.quiet\nimport keras, numpy as np\nkeras.utils.set_random_seed(0)\n"

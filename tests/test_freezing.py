@@ -34,6 +34,7 @@ STATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", STATES)
 def test_the_report_says_what_a_fit_then_does(state):
     base, model = nested_model()

@@ -76,6 +76,7 @@ def test_shapes_and_counts_are_known_before_the_first_call():
     assert keras.Model(inputs, KerasLayer(MINI)(inputs)).output_shape == (None, 224)
 
 
+@pytest.mark.slow
 def test_frozen_then_trained_then_frozen_again():
     layer = KerasLayer(MINI)
     model = classifier(layer)
@@ -107,6 +108,7 @@ def test_training_mode_moves_the_statistics_where_it_is_asked_for():
     assert moved(start, values(layer)) == 26  # mean and variance of 13 layers
 
 
+@pytest.mark.slow
 def test_a_saved_model_keeps_the_fine_tuned_values(tmp_path):
     layer = KerasLayer(MINI, trainable=True)
     model = classifier(layer)
@@ -128,6 +130,7 @@ def test_a_saved_model_without_its_module_says_which_is_missing(tmp_path):
         keras.models.load_model(tmp_path / "model.keras")
 
 
+@pytest.mark.slow
 def test_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -324,6 +327,7 @@ np.savez(sys.argv[2], *[v.numpy() for v in layer.resolved_object.variables], bef
 """
 
 
+@pytest.mark.slow
 def test_same_as_the_layer_of_tensorflow_hub_under_tf_keras(tmp_path):
     pytest.importorskip("tf_keras")
     pytest.importorskip("pkg_resources")

@@ -18,6 +18,7 @@ from helpers.profiles import PROFILES
 import keras
 
 
+@pytest.mark.slow
 def test_frozen_features_on_2000_real_pictures(bundle, no_network):
     profile = replace(PROFILES["cifar10-cpu"], train_size=2000, validation_size=500, test_size=1000)
     data = load_data(profile)

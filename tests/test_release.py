@@ -78,6 +78,7 @@ def test_every_link_of_the_readme_is_there(unpacked):
     assert [link for link in links if not (unpacked / link).exists()] == []
 
 
+@pytest.mark.slow
 def test_the_commands_and_an_untouched_exercise_work(unpacked, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(unpacked), "COURSE_PROGRESS": str(tmp_path / "progress.json")}
     command = [sys.executable, "-m", "course", "run", "--help"]

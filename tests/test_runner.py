@@ -44,6 +44,7 @@ def run(folder, *options):
     return status, json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_failing_lesson_stops_no_other(folder, capsys):
     write_lesson(folder / "notebooks" / "00_crash.ipynb", crash=True)
     write_lesson(folder / "notebooks" / "01_false.ipynb", held=False)
@@ -69,6 +70,7 @@ def pids(folder):
     return found
 
 
+@pytest.mark.slow
 def test_only_what_changed_or_failed_runs_again(folder):
     write_lesson(folder / "notebooks" / "00_a.ipynb")
     write_lesson(folder / "notebooks" / "01_b.ipynb", held=False)
@@ -98,6 +100,7 @@ def test_auto_and_the_profile_it_chooses_are_one_run(monkeypatch, tmp_path):
     assert run_of(lesson, "auto", tmp_path) == run_of(lesson, "mini", tmp_path)
 
 
+@pytest.mark.slow
 def test_seeds_are_counted(folder, capsys):
     write_lesson(folder / "notebooks" / "00_a.ipynb")
     write_lesson(folder / "notebooks" / "01_b.ipynb", held=False)

@@ -71,6 +71,7 @@ def assert_equal_losses(stored, through):
         np.testing.assert_allclose(stored[name], losses, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "count", "batch_norm"), CASES.values(), ids=CASES)
 def test_training_on_maps_is_training_the_whole(network, count, batch_norm, tmp_path):
     profile = replace(PROFILES["mini"], train_size=100, validation_size=20)
@@ -89,6 +90,7 @@ def test_training_on_maps_is_training_the_whole(network, count, batch_norm, tmp_
     assert 0 < sum(moved) < len(moved)
 
 
+@pytest.mark.slow
 def test_training_vgg16_on_maps_is_training_the_whole(bundle):
     profile = replace(PROFILES["cifar10-cpu"], train_size=40, validation_size=20)
     through, stored = (train("vgg16", profile, 48, 1, on_maps)[0] for on_maps in (False, True))

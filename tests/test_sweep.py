@@ -45,6 +45,7 @@ def runs(notebook):
     return log.read_text().splitlines() if log.exists() else []
 
 
+@pytest.mark.slow
 def test_a_grid_gives_a_table_and_is_not_run_again(notebook, tmp_path):
     points = list(ParameterGrid({"LEARNING_RATE": [0.5, 1], "EPOCHS": [2, 3]}))
     table = run_sweep(notebook, points, tmp_path / "sweep")
@@ -65,6 +66,7 @@ def test_random_search_and_numpy_values(notebook, tmp_path):
     assert (table["accuracy"] == table["LEARNING_RATE"] * table["EPOCHS"]).all()
 
 
+@pytest.mark.slow
 def test_a_failed_point_is_reported_not_fatal_and_tried_again(notebook, tmp_path, capfd):
     points = [{"EPOCHS": 1}, {"EPOCHS": 13}, {"EPOCHS": 2}]
     for tries in (1, 2):
@@ -81,6 +83,7 @@ def test_a_notebook_that_records_nothing_is_a_failure(tmp_path, code):
     assert "record_metrics" in table["error"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"accuracy": "high"}', ""])
 def test_a_damaged_result_is_computed_again(notebook, tmp_path, text):
     run_sweep(notebook, [{}], tmp_path / "sweep")
@@ -97,6 +100,7 @@ print(run_sweep(sys.argv[1], points, sys.argv[2], jobs=1).to_csv())
 """
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     notebook = write_notebook(tmp_path / "run.ipynb", RUN + "\nimport time; time.sleep(0.5)")
     command = [sys.executable, "-c", SWEEP, str(notebook), str(tmp_path / "sweep")]
@@ -124,6 +128,7 @@ def scheduler():
         yield cluster.scheduler_address
 
 
+@pytest.mark.slow
 def test_a_scheduler_elsewhere_gives_the_same_table(notebook, tmp_path, scheduler):
     points = list(ParameterGrid({"LEARNING_RATE": [0.5, 1.0], "EPOCHS": [2, 3]}))
     here = run_sweep(notebook, points, tmp_path / "here")
@@ -162,6 +167,7 @@ def test_a_finished_sweep_needs_no_folder_that_can_be_written(notebook, tmp_path
     assert run_sweep(notebook, [{}], tmp_path / "sweep").equals(first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [{"EPOCHS": 0}, {"FROZEN_BLOCKS": -1}, {"TRAIN_SIZE": 55}, {"LEARNING_RATE": 0.0}])
 def test_the_lesson_s_run_refuses_values_that_make_no_sense(tmp_path, point):
     once = Path(__file__).parents[1] / "notebooks" / "runs" / "fine_tune_once.ipynb"

@@ -23,12 +23,13 @@ import sys
 from pathlib import Path
 from subprocess import run
 
-folders = Path("{folder}/helpers").absolute().parents  # the course is in one
-if not any((folder / "helpers").is_dir() for folder in folders):  # Colab: fetch it
-    url = "https://github.com/{repository}"
+places = Path("{folder}/helpers").absolute().parents  # one is the course
+root = next((place for place in places if (place / "helpers").is_dir()), None)
+if root is None:  # Colab: fetch it
+    root, url = places[0], "https://github.com/{repository}"
     run([sys.executable, "-m", "pip", "install", "-q", f"git+{{url}}@{tag}"], check=True)
     run(["git", "-c", "advice.detachedHead=0", "clone", "-qb", "{tag}", url], check=True)
-sys.path[:0] = [str(folder) for folder in folders if (folder / "helpers").is_dir()]
+sys.path.insert(0, str(root))
 
 import helpers.quiet  # loads TensorFlow without its start-up messages"""
 
