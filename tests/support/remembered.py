@@ -126,6 +126,7 @@ class Remembered:
             )
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        item.session._setupstate.teardown_exact(nextitem)  # what the test before left for this one
         return True
 
     def pytest_runtest_logreport(self, report):
