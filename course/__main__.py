@@ -198,7 +198,7 @@ def default_jobs() -> int:
 
 def share_cores(jobs: int) -> None:
     """Give each run its part of the cores: runs that use all of them at the same time hold each other up."""
-    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // jobs)))
 
 

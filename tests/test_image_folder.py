@@ -9,10 +9,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from helpers.data.folder.group_split import split
-from helpers.data.folder.image_file import ImageFile
 from helpers.data.folder.image_folder import ImageFolderError, load_image_folder
 from helpers.data.folder.near_duplicates import group_numbers, near_duplicates
-from helpers.data.folder.storage import read_image
+from helpers.data.folder.stored_images import ImageFile
+from helpers.data.folder.storing import read_image
 from helpers.data.pipelines import make_dataset
 from helpers.models.features import extract_features
 
@@ -74,10 +74,10 @@ def test_the_seed_decides_the_split(folder):
 
 def test_a_second_call_reads_no_picture_file_again(folder, monkeypatch):
     first, _ = load(folder)
-    monkeypatch.setattr("helpers.data.folder.storage._read_or_explain", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("helpers.data.folder.storing._read_or_explain", lambda *_: pytest.fail("read again"))
     again, _ = load(folder)
     assert np.array_equal(first.x_test[:], again.x_test[:])
-    monkeypatch.setattr("helpers.data.folder.storage._FORMAT", 0)  # the files of another format are not read
+    monkeypatch.setattr("helpers.data.folder.storing._FORMAT", 0)  # the files of another format are not read
     with pytest.raises(pytest.fail.Exception, match="read again"):
         load(folder)
 
@@ -244,7 +244,7 @@ def test_a_disk_that_fails_leaves_nothing_and_is_no_damage(folder, monkeypatch):
     def fail(file, side):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("helpers.data.folder.storage.read_image", fail)
+    monkeypatch.setattr("helpers.data.folder.storing.read_image", fail)
     with pytest.raises(ImageFolderError, match=r"Input/output error .*000\.jpg"):
         load(folder)
     monkeypatch.undo()
@@ -288,7 +288,7 @@ def test_parts_that_leave_nothing_are_refused(folder, parts):
     ],
 )
 def test_senseless_arguments_are_refused_before_anything_is_read(folder, monkeypatch, given, message):
-    monkeypatch.setattr("helpers.data.folder.storage._read_or_explain", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("helpers.data.folder.storing._read_or_explain", lambda *_: pytest.fail("read"))
     with pytest.raises(ImageFolderError, match=message):
         load(**{"path": folder, **given})
 

@@ -14,7 +14,7 @@ from course import ROOT, CourseError
 from course.run.lessons import find_lessons, run_of
 from course.run.report import summarise
 from course.run.results import INSTRUCTORS, TABLE_ENDS, cost_table, keep_results, read_results, write_cost_table
-from helpers.execution.dependencies import key_of
+from helpers.execution.key import key_of
 from helpers.notebook.records import CLAIM_TYPE
 
 pytest.importorskip("myst_nb", reason="pip install .[site]")

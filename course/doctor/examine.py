@@ -217,7 +217,7 @@ def check_tensorflow(facts: Facts) -> Iterator[Finding]:
     facts.gpu = bool(gpus)
     yield Finding(f"TensorFlow {tensorflow} and Keras {keras} start; {', '.join(gpus) or 'no GPU is visible'}")
     if not gpus and has_nvidia_gpu():
-        fix = f'on Linux, in {ROOT}: make lab EXTRAS=lab,test,instructor,gpu; or {installer()} "tensorflow[and-cuda]"'
+        fix = f'on Linux, in {ROOT}: make lab EXTRAS=gpu; or {installer()} "tensorflow[and-cuda]"'
         yield Finding("the machine has an NVIDIA GPU, but TensorFlow does not see it", fix)
 
 

@@ -34,7 +34,8 @@ from helpers.execution.kernel import memory_of
 ISOLATED = "isolated (own files, own processes, no network)"
 NOT_ISOLATED = "NOT isolated: limits of time and memory only; it could read and delete what you can"
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"]
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "COURSE_BUNDLE", "SYSTEMROOT")
+CORES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")  # how many to use
+PASSED_ON = ("PATH", "LANG", "LC_ALL", *CORES, "COURSE_BUNDLE", "SYSTEMROOT")
 HOME = "/home/student"
 MARK = "COURSE_SUBMISSION"  # a variable by which the processes of a submission are known
 INTERVAL = 0.1  # seconds between two looks at the memory

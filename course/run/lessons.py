@@ -62,7 +62,7 @@ def result_of(run: Run, outcome: Outcome) -> dict:
         "lesson": run.notebook.stem,
         "status": "failed" if outcome.error else "passed",
         "seconds": round(outcome.seconds, 1),
-        "cpu_seconds": outcome.cpu_seconds if outcome.cpu_seconds is None else round(outcome.cpu_seconds, 1),
+        "cpu_seconds": round(outcome.cpu_seconds, 1),
         "peak_memory_mb": round(outcome.peak_memory / 2**20),
         "claims": read_records(run.executed, CLAIM_TYPE),
         "profile": session.get("profile"),

@@ -62,10 +62,9 @@ def describe(result: dict) -> str:
     """Return the result of one lesson as a line or a few."""
     held = sum(claim["held"] for claim in result["claims"])
     mark = "✔" if succeeded(result) else "✘"
-    cpu = "" if result["cpu_seconds"] is None else f" ({result['cpu_seconds']:.0f} CPU seconds)"
     lines = [
-        f"{mark} {result['lesson']}: {result['status']} in {result['seconds']:.0f} s{cpu}, "
-        f"{held} of {len(result['claims'])} claims held"
+        f"{mark} {result['lesson']}: {result['status']} in {result['seconds']:.0f} s "
+        f"({result['cpu_seconds']:.0f} CPU seconds), {held} of {len(result['claims'])} claims held"
     ]
     lines += [f"    ✘ {claim['claim']} {claim['evidence']}" for claim in result["claims"] if not claim["held"]]
     if result["error"]:

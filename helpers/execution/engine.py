@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, NamedTuple
 
 from helpers import ASSETS
-from helpers.execution.dependencies import imports_tensorflow, key_of
 from helpers.execution.kernel import Outcome
+from helpers.execution.key import imports_tensorflow, key_of
 from helpers.execution.store import Store
 from helpers.execution.warm import can_be_warm
 from helpers.files.cache import write_beside

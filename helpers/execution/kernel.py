@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from helpers.execution.warm import WarmKernel
 
 _NOT_STARTED = "Kernel died before replying to kernel_info"  # Jupyter's words
-_INTERVAL = 0.2  # seconds between two looks at the memory
+_INTERVAL = 0.2  # seconds between two looks at the processes
 
 
 class Outcome(NamedTuple):
@@ -24,13 +24,13 @@ class Outcome(NamedTuple):
     Attributes:
         error: None, or the last line of the error that stopped it.
         seconds: by the clock.
-        cpu_seconds: user and system, of the kernel and all its children; None where the system does not tell (Windows).
+        cpu_seconds: user and system, of the kernel and of all processes that it began.
         peak_memory: bytes, of the kernel and all its children together.
     """
 
     error: str | None
     seconds: float = 0.0
-    cpu_seconds: float | None = None
+    cpu_seconds: float = 0.0
     peak_memory: int = 0
 
 
@@ -45,20 +45,20 @@ def execute(
         executed: where the notebook with its outputs is written, as far as it came.
         kernel: a process that waits to become its kernel; None for a new one.
     """
-    start, used = time.perf_counter(), children_seconds()
-    with _peak_memory() as peak:
+    start, used = time.perf_counter(), _ended_children_seconds()
+    with _watch() as seen:
         error = _execute_once(notebook, parameters, executed, kernel)
         if error and _NOT_STARTED in error:  # kernels that start at once may want the same port; no cell has run
             error = _execute_once(notebook, parameters, executed, None)
-    now = children_seconds()
-    cpu_seconds = None if now is None or used is None else round(now - used, 2)
-    return Outcome(error, round(time.perf_counter() - start, 2), cpu_seconds, peak[0])
+    # What has ended is known exactly, but for processes that nobody waited for; the looks have seen those, too.
+    cpu_seconds = max(_ended_children_seconds() - used, sum(seen.seconds.values()))
+    return Outcome(error, round(time.perf_counter() - start, 2), round(cpu_seconds, 2), seen.peak_memory)
 
 
-def children_seconds() -> float | None:
-    """Return the CPU seconds of all ended children of this process, and of theirs; None on Windows."""
+def _ended_children_seconds() -> float:
+    """Return the CPU seconds of all ended children of this process, and of theirs; 0 on Windows."""
     times = os.times()
-    return times.children_user + times.children_system if os.name == "posix" else None
+    return times.children_user + times.children_system
 
 
 def _execute_once(
@@ -102,21 +102,46 @@ def _manager_of(kernel: WarmKernel) -> type:
     return WarmKernelManager
 
 
+class _Seen:
+    """What looks at all processes that this one began have shown.
+
+    Attributes:
+        peak_memory: the highest memory of all together, in bytes.
+        seconds: by number and start, the CPU seconds (user and system) of each.
+    """
+
+    def __init__(self) -> None:
+        self.peak_memory = 0
+        self.seconds: dict[tuple[int, float], float] = {}
+
+    def look(self, this: Any) -> None:
+        """Look once; ``this`` is a ``psutil.Process``."""
+        import psutil
+
+        memory = 0
+        for process in this.children(recursive=True):
+            with contextlib.suppress(psutil.Error), process.oneshot():  # it may end at any moment
+                memory += process.memory_info().rss
+                times = process.cpu_times()
+                self.seconds[process.pid, process.create_time()] = times.user + times.system
+        self.peak_memory = max(self.peak_memory, memory)
+
+
 @contextlib.contextmanager
-def _peak_memory() -> Iterator[list[int]]:
-    """Watch this process' children; the list holds their highest memory together, in bytes."""
+def _watch() -> Iterator[_Seen]:
+    """Look at this process' children, and theirs, again and again during the block."""
     import psutil
 
-    peak, stop, this = [0], threading.Event(), psutil.Process()
+    seen, stop, this = _Seen(), threading.Event(), psutil.Process()
 
     def watch() -> None:
         while not stop.wait(_INTERVAL):
-            peak[0] = max(peak[0], sum(memory_of(child.pid) for child in this.children()))
+            seen.look(this)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield peak
+        yield seen
     finally:
         stop.set()
         thread.join()

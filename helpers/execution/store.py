@@ -22,7 +22,7 @@ INJECTED = "injected-parameters"  # papermill's tag of the cell with the values 
 
 
 class Store:
-    """Executed notebooks in a folder, by key; see ``helpers.execution.dependencies`` for the key.
+    """Executed notebooks in a folder, by key; see ``helpers.execution.key`` for the key.
 
     Several processes, also on several machines that share the folder, may use it at the same time.
     """

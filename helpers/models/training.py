@@ -1,4 +1,4 @@
-"""What a training measured, epoch by epoch, and a progress bar of one line."""
+"""Training: what it measured, epoch by epoch; a model put back to its start; a progress bar of one line."""
 
 from __future__ import annotations
 

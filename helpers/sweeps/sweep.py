@@ -11,8 +11,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.execution.dependencies import key_of
 from helpers.execution.engine import Run, SchedulerError, run_many
+from helpers.execution.key import key_of
 from helpers.execution.store import Store
 from helpers.files.cache import writable_folder
 from helpers.notebook.records import METRICS_TYPE, read_records, show_record

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.execution.dependencies import parse
+from helpers.execution.key import parse
 from helpers.files.cache import write_beside
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -13,9 +13,9 @@ import numpy as np
 
 from helpers.data.datasets import ImageData
 from helpers.data.folder.group_split import split
-from helpers.data.folder.image_file import ImageFile
 from helpers.data.folder.near_duplicates import group_numbers, near_duplicates
-from helpers.data.folder.storage import ENDINGS, StoredImages, store_images
+from helpers.data.folder.stored_images import ImageFile
+from helpers.data.folder.storing import ENDINGS, StoredImages, store_images
 from helpers.files.cache import CacheFolderError
 
 _SPLITS = ("train", "validation", "test")
