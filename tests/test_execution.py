@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from course import ROOT
-from helpers.execution import Run, Store, dependencies, engine, run_many
+from helpers.execution import Run, Store, engine, key, run_many
 from helpers.execution.kernel import memory_of
 from helpers.execution.key import key_of, modules_of
 
@@ -165,7 +165,7 @@ def course(tmp_path, monkeypatch):
         path = tmp_path / "course" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(dependencies, "_ROOT", tmp_path / "course")
+    monkeypatch.setattr(key, "_ROOT", tmp_path / "course")
     return tmp_path / "course"
 
 
@@ -269,7 +269,7 @@ def test_the_surroundings_count(course, monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_BUNDLE", str(tmp_path))
     assert key_of(notebook, {"SEED": 0, "PROFILE": "mini"}) == mini  # all that it needs is embedded
     keys.add(key_of(notebook, {"SEED": 0, "PROFILE": "cifar10-cpu"}))
-    monkeypatch.setattr(dependencies, "_versions", lambda: {"keras": "99"})
+    monkeypatch.setattr(key, "_versions", lambda: {"keras": "99"})
     keys.add(key_of(notebook, {"SEED": 0, "PROFILE": "mini"}))
     assert len(keys) == 6
 
