@@ -48,9 +48,11 @@ def surroundings_of_the_page(tmp_path, monkeypatch, no_network):
     make_bundle(Path("changed"), b"DATA")
     make_notebook("notebook.ipynb", ["parameters"])
     make_notebook("bare.ipynb", [])
-    for folder in ("one_class/cat", "split/train", "split/test", "few/cat", "few/dog"):
+    for folder in ("one_class/cat", "split/train", "split/test", "twice/old/cat", "few/cat", "few/dog"):
         Path(folder).mkdir(parents=True)
     Path("pets").mkdir()
+    for name in ("old/dog", "new/cat", "new/dog"):
+        Path("twice", name).mkdir(parents=True)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("few/cat/1.png")
 
 

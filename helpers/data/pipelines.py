@@ -12,6 +12,7 @@ import numpy as np
 
 import helpers.quiet  # noqa: F401
 
+import keras
 import tensorflow as tf
 
 
@@ -19,30 +20,32 @@ def make_dataset(
     images: np.ndarray,
     labels: np.ndarray | None = None,
     *,
-    image_size: int,
+    image_size: int | None,
     batch_size: int = 32,
     shuffle: bool = False,
     seed: int = 0,
-    augment: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    augment: keras.layers.Layer | Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.data.Dataset:
     """Make a ``tf.data`` pipeline: shuffle, batch, resize, augment, prefetch.
 
     Args:
         images: ``(n, height, width, 3)`` uint8 in [0, 255]. They are not copied.
-        labels: ``(n,)`` integers, or None for images alone.
-        image_size: side of the images that come out, in pixels.
+        labels: ``(n,)`` integers, ``(n, classes)`` one-hot, or None for images alone.
+        image_size: side of the images that come out, in pixels; None for images as they are.
         batch_size: images in a batch; the last batch may be smaller.
         shuffle: another order in each epoch.
         seed: of the shuffle; together with the seed of the session (``begin``) it decides the orders.
-        augment: a function or a Keras layer for batches of images. It comes after everything that could
-            be cached, so each epoch gets new random images.
+        augment: a Keras layer, which is called as in training, or a function of batches of images. It comes after
+            everything that could be cached, so each epoch gets new random images. ``MixUp`` and ``CutMix`` blend labels
+            as well: they need one-hot labels, and no ``Sequential`` around them.
 
     Returns:
         Batches ``(b, image_size, image_size, 3)`` float32 in [0, 255]; with labels, pairs of images
         and labels.
 
     Raises:
-        ValueError: the images have another shape or dtype, or the numbers of images and labels differ.
+        ValueError: the images have another shape or dtype, the numbers of images and labels differ, or ``augment``
+            blends labels that are not one-hot.
     """
     check_images(images)
     if labels is not None and len(labels) != len(images):
@@ -56,13 +59,15 @@ def make_dataset(
         batch = tf.numpy_function(fetch, [indices], tf.uint8, stateful=False)
         batch.set_shape((None, *images.shape[1:]))
         batch = tf.cast(batch, tf.float32)
-        if batch.shape[1:3] != (image_size, image_size):
+        if image_size is not None and batch.shape[1:3] != (image_size, image_size):
             batch = tf.image.resize(batch, (image_size, image_size))
-        if augment is not None:
-            batch = augment(batch)
         return batch if labels is None else (batch, tf.gather(labels, indices))
 
-    return _batches(len(images), load, batch_size, shuffle, seed)
+    dataset = _batches(len(images), load, batch_size, shuffle, seed)
+    if augment is not None:
+        # One batch at a time: random layers count their numbers, so the order must be the same in each run.
+        dataset = dataset.map(_augmentation(augment, labels), deterministic=True)
+    return dataset.prefetch(2)
 
 
 def make_map_dataset(
@@ -106,7 +111,7 @@ def make_map_dataset(
         batch.set_shape((None, *maps.shape[1:]))
         return batch if labels is None else (batch, tf.gather(labels, indices))
 
-    return _batches(len(maps), load, batch_size, shuffle, seed)
+    return _batches(len(maps), load, batch_size, shuffle, seed).prefetch(2)
 
 
 def _batches(count: int, load: Callable, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:
@@ -114,7 +119,41 @@ def _batches(count: int, load: Callable, batch_size: int, shuffle: bool, seed: i
     indices = tf.data.Dataset.range(count)
     if shuffle:
         indices = indices.shuffle(count, seed=seed, reshuffle_each_iteration=True)
-    return indices.batch(batch_size).map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+    return indices.batch(batch_size).map(load, num_parallel_calls=2, deterministic=True)
+
+
+def _augmentation(augment: Callable, labels: np.ndarray | None) -> Callable:
+    """Return what ``augment`` does with a batch, or with a batch and its labels.
+
+    Raises:
+        ValueError: it would blend images whose labels it cannot blend.
+    """
+    if not isinstance(augment, keras.layers.Layer):
+        return lambda batch, *rest: (augment(batch), *rest) if rest else augment(batch)
+    if not _blends(augment):
+        return lambda batch, *rest: (augment(batch, training=True), *rest) if rest else augment(batch, training=True)
+    if labels is None or np.ndim(labels) != 2:
+        raise ValueError(
+            f"{augment.name} blends pictures, and so their labels: it needs one-hot labels (n, classes). Give "
+            "keras.ops.one_hot(labels, classes) as labels, and CategoricalCrossentropy as loss."
+        )
+    if isinstance(augment, keras.Model):
+        raise ValueError(
+            f"{augment.name} passes no labels on to the layer that blends pictures in it. Give keras.layers.Pipeline "
+            "instead of keras.Sequential, or that layer alone."
+        )
+
+    def blend(batch: tf.Tensor, batch_labels: tf.Tensor):
+        both = augment({"images": batch, "labels": tf.cast(batch_labels, tf.float32)}, training=True)
+        return both["images"], both["labels"]
+
+    return blend
+
+
+def _blends(layer: keras.layers.Layer) -> bool:
+    """Tell whether a layer, or one inside it, blends several images into one."""
+    blending = tuple(getattr(keras.layers, name) for name in ("MixUp", "CutMix") if hasattr(keras.layers, name))
+    return isinstance(layer, blending) or any(map(_blends, getattr(layer, "layers", ())))
 
 
 def check_images(images: np.ndarray) -> None:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.files.cache import cache_folder, write_beside
+from helpers.files.cache import cache_folder, find_checked, write_checked
 from helpers.models.backbones import Backbone
-from helpers.models.features import cache_key, compute_features
+from helpers.models.features import agrees, cache_key, check_extractor, compute_features
 
 import keras
 
 _LARGE = 2**30  # bytes of float32 maps; more than this is kept as float16
 _CHUNK = 512  # images whose maps are in memory at a time
+_SPARE = 2**28  # bytes of the disk that stay free
 _LIMIT = 4 * 2**30  # bytes of all files of maps in the cache; those used longest ago go first
 
 
@@ -81,24 +83,43 @@ def extract_maps(
     """
     shape = (len(images), *first_part.output_shape[1:])
     kept_as = np.dtype(dtype or ("float16" if math.prod(shape) * 4 > _LARGE else "float32"))
-    path = cache_folder("maps") / f"{cache_key(first_part, images)}_{kept_as}.npy"
-    maps = _open(path, shape, kept_as)
-    if maps is None:
-        with write_beside(path) as temporary:
-            file = np.lib.format.open_memmap(temporary, mode="w+", dtype=kept_as, shape=shape)
-            for start in range(0, len(images), _CHUNK):
-                chunk = compute_features(first_part, images[start : start + _CHUNK], batch_size)
-                if np.abs(chunk).max() > np.finfo(kept_as).max:
-                    raise ValueError(
-                        f"A number in the maps is {np.abs(chunk).max():.3g}, more than float16 can hold. Set "
-                        'dtype="float32", or cut at another block.'
-                    )
-                file[start : start + _CHUNK] = chunk
-            del file  # writes what is still in memory, and closes the file
-        _make_room(path)
+    check_extractor(first_part)
+    folder, stem = cache_folder("maps"), f"{cache_key(first_part, images)}_{kept_as}"
+    path = find_checked(folder, stem, ".npy")
+    if path is not None:
         maps = np.load(path, mmap_mode="r")
-    with contextlib.suppress(FileNotFoundError):  # another process has made room
-        os.utime(path)  # it was used now
+        if (maps.shape, maps.dtype) == (shape, kept_as) and agrees(first_part, images, maps):
+            with contextlib.suppress(FileNotFoundError):  # another process has made room
+                os.utime(path)  # it was used now
+            return maps
+        del maps
+        path.unlink()
+    if shutil.disk_usage(folder).free < math.prod(shape) * kept_as.itemsize + _SPARE:
+        print(f"The maps do not fit on the disk of {folder}: they are held in memory, and computed each time.")
+        return _compute_maps(first_part, images, batch_size, np.empty(shape, kept_as))
+    with write_checked(folder, stem, ".npy") as temporary:
+        file = np.lib.format.open_memmap(temporary, mode="w+", dtype=kept_as, shape=shape)
+        _compute_maps(first_part, images, batch_size, file)
+        del file  # writes what is still in memory, and closes the file
+    (path,) = folder.glob(f"{stem}.*.npy")
+    _make_room(path)
+    return np.load(path, mmap_mode="r")
+
+
+def _compute_maps(first_part: keras.Model, images: np.ndarray, batch_size: int, maps: np.ndarray) -> np.ndarray:
+    """Fill ``maps`` with the outputs of a network, chunk by chunk.
+
+    Raises:
+        ValueError: a number is too large for the dtype of ``maps``.
+    """
+    for start in range(0, len(images), _CHUNK):
+        chunk = compute_features(first_part, images[start : start + _CHUNK], batch_size)
+        if np.abs(chunk).max() > np.finfo(maps.dtype).max:
+            raise ValueError(
+                f"A number in the maps is {np.abs(chunk).max():.3g}, more than float16 can hold. Set "
+                'dtype="float32", or cut at another block.'
+            )
+        maps[start : start + _CHUNK] = chunk
     return maps
 
 
@@ -110,18 +131,6 @@ def _crossing(backbone: Backbone, block: str) -> list[keras.KerasTensor]:
     inside = {id(tensor) for layer in behind for tensor in keras.tree.flatten(layer.output)}
     entering = [tensor for layer in behind for tensor in keras.tree.flatten(layer.input)]
     return list({id(tensor): tensor for tensor in entering if id(tensor) not in inside}.values())
-
-
-def _open(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
-    """Return the maps in a cache file, or None if it is missing or not what it should be."""
-    try:
-        maps = np.load(path, mmap_mode="r")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError):
-        print(f"The cached maps in {path} are damaged; they are computed again.")
-        return None
-    return maps if (maps.shape, maps.dtype) == (shape, dtype) else None
 
 
 def _make_room(newest: Path) -> None:

@@ -9,7 +9,10 @@ from helpers.profiles import Profile, choose_profile
 
 
 def begin(profile_name: str, seed: int) -> Profile:
-    """Choose the profile, seed every random generator, and print one line.
+    """Choose the profile, set Keras up as the course needs it, seed every random generator, and print one line.
+
+    The course computes with TensorFlow, channels last and float32, whatever ``~/.keras/keras.json`` or an earlier cell
+    says; what this changes is said in another line.
 
     Args:
         profile_name: the lesson's parameter PROFILE.
@@ -18,6 +21,7 @@ def begin(profile_name: str, seed: int) -> Profile:
     Raises:
         TypeError: a parameter has the wrong type.
         UnknownProfileError: there is no such profile.
+        RuntimeError: Keras was loaded with another backend before.
     """
     if not isinstance(profile_name, str):
         raise TypeError(f'PROFILE must be text such as "mini", not {profile_name!r} ({type(profile_name).__name__}).')
@@ -28,6 +32,9 @@ def begin(profile_name: str, seed: int) -> Profile:
     import keras
 
     profile, reason = choose_profile(profile_name)
+    changed = _set_keras_up()
+    if changed:
+        print(f"Set for this course: {', '.join(changed)}.")
     keras.utils.set_random_seed(seed)
     device = _device_name()
     text = (
@@ -37,6 +44,33 @@ def begin(profile_name: str, seed: int) -> Profile:
     record = {"profile": profile.name, "device": device, "seed": seed, "process": os.getpid()}
     show_record(SESSION_TYPE, record, text)
     return profile
+
+
+def _set_keras_up() -> list[str]:
+    """Bring Keras into the state that the course needs; return what was changed, such as "floatx float32"."""
+    import helpers.quiet
+
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"Keras runs on {keras.backend.backend()} here, but the course needs TensorFlow. Restart the kernel, and "
+            "run the cells from the first one on, before any other import of keras."
+        )
+    changed = []
+    if helpers.quiet.other_backend:
+        changed.append(f"backend tensorflow (KERAS_BACKEND was {helpers.quiet.other_backend})")
+    config = keras.config
+    for name, wanted, now, set_to in (
+        ("floatx", "float32", config.floatx(), config.set_floatx),
+        ("image_data_format", "channels_last", config.image_data_format(), config.set_image_data_format),
+        ("epsilon", 1e-7, config.epsilon(), config.set_epsilon),
+        ("dtype policy", "float32", config.dtype_policy().name, config.set_dtype_policy),
+    ):
+        if now != wanted:
+            set_to(wanted)
+            changed.append(f"{name} {wanted} (was {now})")
+    return changed
 
 
 def _device_name() -> str:

@@ -6,6 +6,7 @@ read from the executed notebook.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -16,7 +17,7 @@ from helpers.execution.key import key_of
 from helpers.execution.store import Store
 from helpers.files.cache import writable_folder
 from helpers.notebook.records import METRICS_TYPE, read_records, show_record
-from helpers.sweeps.points import SweepError, check_points, default_values
+from helpers.sweeps.points import SweepError, check_not_assigned_again, check_points, default_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +79,7 @@ def run_sweep(
         raise SweepError(f"papermill takes braces in a path for placeholders. Use other names: {notebook}, {folder}.")
     defaults = default_values(notebook)
     points = check_points(points, defaults)
+    check_not_assigned_again(notebook, points)
     store = Store(folder)
     keys = [key_of(notebook, point) for point in points]
     runs = {
@@ -88,7 +90,7 @@ def run_sweep(
         writable_folder(folder, "folder=")
     found: dict[Path, dict[str, float | str]] = {}
     layout = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} points [{elapsed}{postfix}]"
-    with tqdm(total=len(runs), bar_format=layout) as bar:
+    with tqdm(total=len(runs), bar_format=layout, file=sys.stdout) as bar:
         try:
             for run, outcome in run_many(list(runs.values()), store, scheduler=scheduler, jobs=int(jobs)):
                 found[run.executed] = _metrics_of(run) if outcome.error is None else {"error": outcome.error}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
-class ImageFile:
+class ImageFile(np.lib.mixins.NDArrayOperatorsMixin):
     """Images of one size in one file of raw bytes, or some of them.
 
     It serves wherever the course takes an array of images: ``make_dataset`` and ``extract_features`` read it
-    batch by batch, so memory does not grow with the number of images.
+    batch by batch, so memory does not grow with the number of images. Everything else that an array can do works, too:
+    ``np.asarray(images)``, ``images / 255``, ``images.mean()``, ``model.fit(images, labels)``; this reads all of them
+    into memory, and gives an ordinary array.
 
     Args:
         path: holds ``(n, side, side, 3)`` uint8, nothing else.
@@ -20,6 +23,7 @@ class ImageFile:
 
     Raises:
         ValueError: the file does not hold whole images of this size.
+        OSError: when images are read, and the file is not what it was.
     """
 
     ndim, dtype = 4, np.dtype(np.uint8)
@@ -40,12 +44,31 @@ class ImageFile:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, which) -> np.ndarray:
-        """Read one image ``(side, side, 3)``, or those of a slice or of a list of numbers ``(k, side, side, 3)``."""
-        rows = self.rows[which]
+    def __getitem__(self, which: Any) -> np.ndarray:
+        """Read what ``array[which]`` would give: only the images that this asks for."""
+        first, *rest = which if isinstance(which, tuple) else (which,)
+        if first is Ellipsis or first is None:
+            return np.asarray(self)[which]
+        rows = self.rows[first]
         images = np.empty((np.size(rows), *self.image_shape), np.uint8)
         with open(self.path, "rb", buffering=0) as file:
-            for image, row in zip(images, np.atleast_1d(rows), strict=True):
+            for image, row in zip(images, np.ravel(rows), strict=True):
                 file.seek(int(row) * self.bytes_each)
-                file.readinto(image.reshape(-1).data)
-        return images if np.ndim(rows) else images[0]
+                if file.readinto(image.reshape(-1).data) != self.bytes_each:
+                    raise OSError(f"{self.path} was cut or deleted since it was written. Call load_image_folder again.")
+        images = images.reshape(*np.shape(rows), *self.image_shape)
+        if not rest:
+            return images
+        return images[(*(slice(None),) * np.ndim(rows), *rest)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or np.uint8, copy=False)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        arrays = [np.asarray(each) if isinstance(each, ImageFile) else each for each in inputs]
+        return getattr(ufunc, method)(*arrays, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"Images of a folder have no {name!r}, as arrays have none.")
+        return getattr(np.asarray(self), name)
