@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from course import ROOT, CourseError
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows console may have no ✔
+    if os.environ.pop("PYTHONWARNINGS", None):  # warnings as errors would stop libraries, here and in the kernels
+        warnings.simplefilter("ignore")
     make_folders_absolute()
     options = parser().parse_args(arguments)
     if not (ROOT / "notebooks").is_dir():  # installed without --editable, or copied in part

@@ -43,6 +43,7 @@ def write_report(results: Sequence[dict], profile: str, folder: Path) -> Path:
     import nbformat
 
     summary = summarise(results, profile)
+    folder.mkdir(parents=True, exist_ok=True)  # no lesson may have come far enough to make it
     with write_beside(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     pages = []

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from helpers.execution.warm import WarmKernel
 
 _NOT_STARTED = "Kernel died before replying to kernel_info"  # Jupyter's words
+_OPEN_FILES = 256  # that a kernel and its libraries may need
 _INTERVAL = 0.2  # seconds between two looks at the processes
 
 
@@ -67,7 +68,6 @@ def _execute_once(
     """Run a notebook with one kernel; return None, or the last line of the error that stopped it."""
     import papermill
 
-    options: dict[str, Any] = {} if kernel is None else {"kernel_manager_class": _manager_of(kernel)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -79,24 +79,52 @@ def _execute_once(
                 cwd=notebook.parent,
                 progress_bar=False,
                 extra_arguments=["--log-level=CRITICAL"],  # of the kernel: no advice about its transport
-                **options,
+                kernel_manager_class=_manager_of(kernel),
             )
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}"
     except Exception as error:  # a dead kernel, a full disk: one run must not stop the others
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}{_advice(str(error))}"
     return None
 
 
-def _manager_of(kernel: WarmKernel) -> type:
-    """Return a class of Jupyter kernel managers that begin with this process instead of a new one."""
+def _advice(error: str) -> str:
+    """Return what may be the matter with this machine if a kernel did not start."""
+    if _NOT_STARTED not in error and "respond" not in error:
+        return ""
+    if os.name == "posix":
+        import resource
+
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if 0 <= files < _OPEN_FILES:
+            return f" (This shell allows {files} open files only: try again after ulimit -n 1024.)"
+    return (
+        " (A kernel needs memory, and the machine's own network, 127.0.0.1. `python -m course doctor` looks over this "
+        "machine.)"
+    )
+
+
+def _manager_of(kernel: WarmKernel | None) -> type:
+    """Return a class of Jupyter kernel managers that begin with this process; with a new one if it is None.
+
+    A new one runs in this environment: a kernel called python3 that another program has registered is not used.
+    """
+    from ipykernel.kernelspec import make_ipkernel_cmd
+    from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
-    class WarmKernelManager(AsyncKernelManager):
+    class OwnKernelManager(AsyncKernelManager):
+        kernel_spec = KernelSpec(argv=make_ipkernel_cmd(), display_name="Python 3", language="python")
+
+    if kernel is None:
+        return OwnKernelManager
+    process = kernel
+
+    class WarmKernelManager(OwnKernelManager):
         async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
-            kernel.begin(kernel_cmd, options.get("cwd"), options.get("env") or dict(os.environ))
+            process.begin(kernel_cmd, options.get("cwd"), options.get("env") or dict(os.environ))
             provisioner: Any = self.provisioner
-            provisioner.process, provisioner.pid, provisioner.pgid = kernel, kernel.pid, None
+            provisioner.process, provisioner.pid, provisioner.pgid = process, process.pid, None
             self._reconcile_connection_info(provisioner.connection_info)
 
     return WarmKernelManager
