@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
-pytest_plugins = ["tests.support.remembered"]
+pytest_plugins = ["tests.support.remembered", "tests.support.fault_summary"]
 
 ROOT = Path(__file__).parent
 
@@ -22,6 +22,13 @@ SECONDS = {
     "banks/test_bank_02.py": 25,
     "banks/test_bank_03.py": 20,
     "banks/test_bank_08.py": 18,
+    "faults/test_grading.py": 80,
+    "faults/test_hub_and_downloads.py": 40,
+    "faults/test_machines.py": 40,
+    "faults/test_caches.py": 20,
+    "faults/test_folders.py": 20,
+    "faults/test_restart.py": 20,
+    "faults/test_lessons_surroundings.py": 20,
     "test_sweep.py": 60,
     "test_grade.py": 55,
     "test_hub.py": 50,
