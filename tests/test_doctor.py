@@ -22,6 +22,7 @@ from helpers.files.hub_modules import _EMBEDDED_MODULES, cached_folder
 from helpers.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_FILE = {"bytes": 1, "sha256": "0" * 64}  # an entry of a manifest
 NO_GPU = json.dumps(["2.21.0", "3.15.1", []])
 Process = namedtuple("Process", "returncode stdout stderr", defaults=["", ""])
 Memory = namedtuple("Memory", "available total")
@@ -271,7 +272,7 @@ def server(monkeypatch):
 
 def test_addresses_are_asked_at_the_same_time(server):
     failures = doctor.ask_all([f"{server}/200", f"{server}/405", f"{server}/403"], 300)
-    assert failures == {f"{server}/403": "error 403"}
+    assert list(failures) == [f"{server}/403"] and "error 403: " in failures[f"{server}/403"]
 
 
 def test_addresses_are_asked_for_a_limited_time(server):
@@ -319,7 +320,7 @@ def test_the_bundle_serves(page, machine, monkeypatch):
     [
         (None, "MANIFEST.json cannot be read"),
         ("{", "is not a bundle's manifest"),
-        ('{"files": {"models/x.h5": {"bytes": 1, "sha256": "0"}}}', "lacks models/x.h5"),
+        (json.dumps({"files": {"models/mobilenet_2_5_224_tf.h5": NO_FILE}}), "lacks models/mobilenet_2_5_224_tf.h5"),
     ],
 )
 def test_a_damaged_bundle(page, machine, monkeypatch, manifest, words):
@@ -330,6 +331,61 @@ def test_a_damaged_bundle(page, machine, monkeypatch, manifest, words):
     status, problems, _ = page()
     assert status == 0 and "copy the bundle again" in fix_of(problems, words)
     assert fix_of(problems, "cifar10-cpu: cannot run, a file of the bundle is damaged")
+
+
+@pytest.mark.parametrize("where", ["optional", "not needed"])
+def test_a_damaged_file_stops_only_what_needs_it(page, machine, monkeypatch, where):
+    profile = PROFILES["cifar10-cpu"]
+    optional = next(need.packed[0] for need in needs_of(profile) if need.optional)
+    damaged = machine / "bundle" / (optional if where == "optional" else "models/unused.h5")
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("whole")
+    write_bundle(machine / "bundle", profile)
+    damaged.write_text("cut")
+    monkeypatch.setenv("COURSE_BUNDLE", str(machine / "bundle"))
+    _, problems, text = page()
+    assert fix_of(problems, "it was cut while copying")
+    text = " ".join(text.split())
+    assert "✔ cifar10-cpu: can run" in text
+    assert ("all but lesson 11" in text.split("✔ cifar10-cpu")[1].split("cifar10-gpu")[0]) == (where == "optional")
+    assert main(["check-bundle", str(machine / "bundle")]) == 1  # what is damaged is said
+
+
+def test_the_user_folder_in_the_name_of_the_bundle(page, machine, monkeypatch):
+    write_bundle(machine / "bundle", PROFILES["cifar10-cpu"])
+    monkeypatch.setenv("HOME", str(machine))
+    monkeypatch.setenv("COURSE_BUNDLE", "~/bundle")
+    assert "files, all as the manifest says" in page()[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("image_data_format", "channels_first", '"channels_last"'),
+        ("floatx", "float16", '"float32"'),
+        ("floatx", "bfloat16", '"float32"'),
+        ("epsilon", 1e-3, "1e-07"),
+        ("backend", "jax", '"tensorflow"'),
+        ("backend", "torch", '"tensorflow"'),
+        ("dtype_policy", "mixed_float16", '"float32"'),
+    ],
+)
+def test_settings_of_keras_that_change_results(page, machine, name, value, advice):
+    (machine / "KERAS_HOME").mkdir()
+    usual = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
+    (machine / "KERAS_HOME" / "keras.json").write_text(json.dumps(usual))
+    assert "keras.json" not in "".join(page()[1])
+    (machine / "KERAS_HOME" / "keras.json").write_text(json.dumps(usual | {name: value}))
+    status, problems, _ = page()
+    fix = fix_of(problems, f'keras.json: "{name}" is {json.dumps(value)}')
+    assert status == 0 and f'write "{name}": {advice}' in fix
+
+
+@pytest.mark.parametrize("content", ["{", "", "[]", "3", "[" * 100_000, "\x00"])
+def test_settings_of_keras_that_cannot_be_read(page, machine, content):
+    (machine / "KERAS_HOME").mkdir()
+    (machine / "KERAS_HOME" / "keras.json").write_text(content)
+    assert "delete" in fix_of(page()[1], "keras.json ")
 
 
 def test_a_bundle_that_is_nowhere(page, machine, monkeypatch):

@@ -223,7 +223,7 @@ def test_signatures_only_is_refused(tmp_path):
     module = tf.Module()
     module.answer = tf.function(lambda x: x, input_signature=[tf.TensorSpec((None, 3))])
     tf.saved_model.save(module, str(tmp_path / "old"), signatures=module.answer)
-    with pytest.raises(HubModuleError, match="TF1 format"):
+    with pytest.raises(HubModuleError, match=r"no __call__, only signatures \(serving_default\)"):
         KerasLayer(tmp_path / "old")
 
 
@@ -273,7 +273,7 @@ def test_a_module_without_trainable_weights_can_be_used_frozen_only(tmp_path):
 
 def test_wrong_size_dtype_and_range(capfd):
     layer = KerasLayer(MINI)
-    with pytest.raises(ValueError, match=r"takes inputs \(None, 32, 32, 3\), but got \(16, 31, 32, 3\)"):
+    with pytest.raises(ValueError, match=r"takes inputs \(None, 32, 32, 3\), but got inputs \(16, 31, 32, 3\)"):
         layer(IMAGES[:, :31])
     model = keras.Sequential([keras.Input((32, 32, 3)), layer])
     model.predict(IMAGES, verbose=0)

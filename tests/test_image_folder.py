@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from helpers.data.folder.group_split import split
 from helpers.data.folder import ImageFolderError, load_image_folder
+from helpers.data.folder.group_split import split
 from helpers.data.folder.near_duplicates import group_numbers, near_duplicates
-from helpers.data.folder.stored_images import ImageFile
 from helpers.data.folder.reading import read_image
+from helpers.data.folder.stored_images import ImageFile
 from helpers.data.pipelines import make_dataset
 from helpers.models.features import extract_features
 

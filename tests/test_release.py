@@ -1,9 +1,12 @@
 """The zip for students: the same bytes twice, no answers, complete enough to work with."""
 
+import ast
+import copy
 import os
 import re
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -70,6 +73,68 @@ def test_no_answer_stands_in_any_file_but_what_a_lesson_teaches(unpacked):
     wanted = list(answers())
     assert len(wanted) > 40
     assert [answer for answer in wanted if answer in everything] == []
+
+
+MODULES = {"np", "keras", "layers", "tf", "pd", "itertools"}
+OPERATIONS = (ast.Call, ast.BinOp, ast.Compare, ast.Subscript, ast.comprehension)
+
+
+class Bare(ast.NodeTransformer):
+    """Takes away what may differ between two texts of one answer: names of variables, and changes of type."""
+
+    def __init__(self, node):
+        self.called = {each.func for each in ast.walk(node) if isinstance(each, ast.Call)}
+
+    def visit_Name(self, node):
+        return node if node.id in MODULES or node in self.called else ast.Name("_")
+
+    def visit_Call(self, node):
+        if isinstance(node.func, ast.Attribute) and node.func.attr in {"astype", "tolist", "to_numpy"}:
+            return self.visit(node.func.value)
+        if isinstance(node.func, ast.Name) and node.func.id in {"bool", "int", "float", "list", "tuple"} and node.args:
+            return self.visit(node.args[0])
+        return self.generic_visit(node)
+
+
+def bare(node):
+    node = copy.deepcopy(node)
+    return ast.unparse(Bare(node).visit(node))
+
+
+def short_answers():
+    """Return what the solutions return, and their longer right sides, as ``bare`` gives them -> the task."""
+    found = {}
+    for path in sorted(SOLUTIONS.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for marked in MARKED.finditer(cell.source):
+                lines = textwrap.dedent("\n".join(marked[0].splitlines()[1:-1]))
+                for node in ast.walk(ast.parse("def answer():\n" + textwrap.indent(lines, "    "))):
+                    if isinstance(node, ast.Return | ast.Assign) and node.value:
+                        operations = sum(isinstance(part, OPERATIONS) for part in ast.walk(node.value))
+                        if operations >= (1 if isinstance(node, ast.Return) else 3):
+                            found[bare(node.value)] = cell.id
+    return found
+
+
+def leaks(source):
+    """Return the answers of ``short_answers`` that stand in a text of Python."""
+    wanted = short_answers()
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, OPERATIONS[:-1])]
+    return {f"{wanted[bare(node)]}: {ast.unparse(node)}" for node in nodes if bare(node) in wanted}
+
+
+def test_no_answer_of_any_length_stands_in_the_checks():
+    assert len(short_answers()) > 60
+    files = sorted((ROOT / "helpers" / "checks").glob("*.py"))
+    assert {path.name: found for path in files if (found := leaks(path.read_text(encoding="utf-8")))} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["rates = np.geomspace(a, b, n)", "right = pixels / 127.5 - 1", "f(float(np.geomspace(low, high, count)))"],
+)
+def test_a_short_answer_is_found_under_other_names(line):
+    assert leaks(line)
 
 
 def test_every_link_of_the_readme_is_there(unpacked):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from course.offline.check_bundle import damage_of_weights
 from course.offline.needs import Need
-from helpers.files.downloads import SOURCES, is_whole, keras_folder
+from helpers.files.downloads import SOURCES, damage_of, keras_folder
 from helpers.files.hub_modules import cached_folder
 from helpers.files.weights import WEIGHTS, weights_source
 
@@ -47,11 +47,13 @@ def broken_in_keras(folder: Path) -> Iterator[tuple[Path, str]]:
         if not path.is_file():
             continue
         if re.fullmatch(r"tmp[a-z0-9_]{8}", path.name):  # as pooch names a download that is not finished
-            yield path, "half downloaded, by a run that was stopped or is running"
-        elif path in known and not is_whole(path, known[path]):
-            yield path, "damaged: not the size or the checksum that its publisher names"
-        elif path.suffix == ".h5" and (damage := damage_of_weights(path)):
-            yield path, f"damaged ({damage})"
+            damage: str | None = "half downloaded, by a run that was stopped or is running"
+        elif path in known:
+            damage = damage_of(path, known[path])
+        else:
+            damage = damage_of_weights(path) if path.suffix == ".h5" else None
+        if damage:
+            yield path, damage
 
 
 def broken_in_hub(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -69,4 +71,4 @@ def is_cached(need: Need) -> bool:
         return any((cached_folder(address) / "saved_model.pb").exists() for address in need.addresses)
     folder = keras_folder(need.source.kind)
     files = [folder / name for name in (need.source.name, *need.source.also_known_as)]
-    return any(is_whole(file, need.source) and not (file.suffix == ".h5" and damage_of_weights(file)) for file in files)
+    return any(file.is_file() and damage_of(file, need.source) is None for file in files)

@@ -28,12 +28,12 @@ from urllib.parse import urlsplit
 
 from course import ROOT
 from course.doctor.caches import broken_in_course, broken_in_hub, broken_in_keras, is_cached, why_not_writable
-from course.offline.check_bundle import inspect_bundle, shortages
+from course.offline.check_bundle import inspect_bundle, is_damaged, shortages
 from course.offline.needs import Need, needs_of
 from course.run.store import STORE
-from helpers.files.bundle import SourceError
+from helpers.files.bundle import SourceError, bundle_place
 from helpers.files.cache import cache_root
-from helpers.files.downloads import keras_folder
+from helpers.files.downloads import explain, explain_status, keras_folder
 from helpers.files.hub_modules import cache_of_modules
 from helpers.profiles import PROFILES, Profile
 
@@ -41,6 +41,13 @@ GIGABYTE = 1e9
 MEMORY_FOR_MINI, MEMORY_FOR_CIFAR10 = 2.5e9, 4.5e9  # the most that a lesson takes, measured
 DISK_SPACE = 1e9  # data, weights and features of all lessons
 NETWORK_SECONDS, TENSORFLOW_SECONDS = 5, 60
+KERAS_SETTINGS = {
+    "backend": "tensorflow",
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "image_data_format": "channels_last",
+    "dtype_policy": "float32",
+}
 LINES = textwrap.TextWrapper(
     110, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
 )  # paths stay whole
@@ -79,7 +86,8 @@ class Facts:
         writable: the variables whose cache folders can be written.
         reachable: the addresses that answer.
         packed: the files of the bundle that are right.
-        bundle_refused: whether a file of the bundle is not right, which lessons that need it refuse.
+        bundle_refused: whether the bundle is none, which all lessons that need one refuse.
+        damaged: the files of the bundle that are not right, which lessons that need them refuse.
         stoppers: titles of the checks that found what stops all profiles.
     """
 
@@ -88,6 +96,7 @@ class Facts:
     reachable: set[str] = field(default_factory=set)
     packed: dict[str, dict] = field(default_factory=dict)
     bundle_refused: bool = False
+    damaged: dict[str, str] = field(default_factory=dict)
     stoppers: list[str] = field(default_factory=list)
 
 
@@ -98,6 +107,7 @@ def examine() -> int:
         "Python": check_python,
         "Packages": check_packages,
         "TensorFlow": check_tensorflow,
+        "Settings of Keras": check_keras_settings,
         "Memory": check_memory,
         "Caches": check_caches,
         "Bundle": check_bundle,
@@ -221,6 +231,28 @@ def check_tensorflow(facts: Facts) -> Iterator[Finding]:
         yield Finding("the machine has an NVIDIA GPU, but TensorFlow does not see it", fix)
 
 
+def check_keras_settings(facts: Facts) -> Iterator[Finding]:
+    """Look for settings in keras.json that change what the lessons compute; other courses ask for some of them."""
+    path = keras_folder("models").with_name("keras.json")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        yield Finding(f"{path} does not exist: Keras uses its defaults")
+        return
+    except (OSError, ValueError, RecursionError) as error:
+        yield Finding(f"{path} cannot be read ({error})", f"delete {path}; Keras makes it anew")
+        return
+    if not isinstance(settings, dict):
+        yield Finding(f"{path} holds no settings", f"delete {path}; Keras makes it anew")
+        return
+    others = {name: settings[name] for name, usual in KERAS_SETTINGS.items() if settings.get(name, usual) != usual}
+    if not others:
+        yield Finding(f"{path}: as the course needs it")
+    for name, value in others.items():
+        fix = f'write "{name}": {json.dumps(KERAS_SETTINGS[name])} into {path}, or delete the file'
+        yield Finding(f'{path}: "{name}" is {json.dumps(value)}, which changes what other notebooks compute', fix)
+
+
 def has_nvidia_gpu() -> bool:
     """Tell whether NVIDIA's driver knows a GPU."""
     if not shutil.which("nvidia-smi"):
@@ -290,23 +322,23 @@ def look_at_cache(owner: str, folder: Path, variable: str, facts: Facts) -> Find
 
 def check_bundle(facts: Facts) -> Iterator[Finding]:
     """Check every file of the bundle that COURSE_BUNDLE names."""
-    if not os.environ.get("COURSE_BUNDLE"):
+    folder = bundle_place()
+    if folder is None:
         yield Finding("COURSE_BUNDLE is not set: what no cache has is downloaded")
         return
-    folder = Path(os.environ["COURSE_BUNDLE"]).absolute()
     facts.bundle_refused = True
     fix = "copy the bundle again, or unset COURSE_BUNDLE; mini needs no bundle"
     try:
-        damaged, unlisted, facts.packed = inspect_bundle(folder)
+        facts.damaged, unlisted, facts.packed = inspect_bundle(folder)
     except SourceError as error:
         yield Finding(str(error), fix)
         return
-    facts.bundle_refused = bool(damaged)
-    for problem in damaged:
+    facts.bundle_refused = False
+    for problem in facts.damaged.values():
         yield Finding(problem, fix)
     for problem in unlisted:
         yield Finding(problem, "delete it")
-    if not damaged:
+    if not facts.damaged:
         yield Finding(f"{folder}: {len(facts.packed)} files, all as the manifest says")
 
 
@@ -337,11 +369,11 @@ def ask_all(addresses: Collection[str], seconds: float) -> dict[str, str]:
     def ask(address: str) -> None:
         try:
             status = requests.head(address, timeout=seconds, allow_redirects=True).status_code
-        except requests.RequestException as error:
-            answers[address] = type(error).__name__
+        except (OSError, ValueError) as error:  # requests' own are OSErrors; urllib3 has others
+            answers[address] = explain(error)
         else:
             right = status < 400 or status in (405, 501)  # some hosts answer GET only
-            answers[address] = None if right else f"error {status}"
+            answers[address] = None if right else explain_status(status)
 
     threads = [threading.Thread(target=ask, args=(address,), daemon=True) for address in addresses]
     for thread in threads:
@@ -368,16 +400,16 @@ def look_at_profile(profile: Profile, facts: Facts) -> Finding:
     needs = needs_of(profile)
     if not needs:
         return Finding(f"{profile.name}: can run")
-    if facts.bundle_refused:
+    if facts.bundle_refused or any(is_damaged(need, facts.damaged) for need in needs if not need.optional):
         return Finding(f"{profile.name}: cannot run, a file of the bundle is damaged", "see Bundle")
-    bundle = Path(os.environ.get("COURSE_BUNDLE") or ".")
-    short = list(shortages(bundle, facts.packed, profile))
-    unusable = [words for need, words in short if any(name in facts.packed for name in need.packed)]
+    bundle = bundle_place() or Path()
+    short = list(shortages(bundle, facts.packed, facts.damaged, profile))
+    unusable = [words for need, words in short if not need.optional and set(need.packed) & set(facts.packed)]
     if unusable:
         fix = "make a bundle for this profile, or unset COURSE_BUNDLE"
         return Finding(f"{profile.name}: cannot run, the bundle does not have {', '.join(unusable)}", fix)
-    elsewhere = [need for need, _ in short if not is_cached(need)]
-    nowhere = [need for need in elsewhere if not can_download(need, facts)]
+    elsewhere = [need for need, _ in short if is_damaged(need, facts.damaged) or not is_cached(need)]
+    nowhere = [need for need in elsewhere if is_damaged(need, facts.damaged) or not can_download(need, facts)]
     lacks = [need.packed[0] for need in nowhere if not need.optional]
     if lacks:
         fix = "connect to the network, with caches that can be written, or set COURSE_BUNDLE to an offline bundle"

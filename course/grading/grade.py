@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from course import TEMPLATES, CourseError
-from course.grading.sandbox import STOP, Attempt, protection, run_sandboxed, visible_folder_of
-from course.grading.submissions import Step, Submission, Unread, find_submissions
+from course.grading.sandbox import STOP, Attempt, NotStartedError, protection, run_sandboxed, visible_folder_of
+from course.grading.submissions import Step, Submission, Unread, find_submissions, students_of
 from helpers.files.cache import write_beside
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NOT_REACHED = "It was not graded: grading was stopped before it ended."
+NOT_GRADED = "not graded"  # in the table: neither right nor wrong, and no zero
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", " ", "|", "%")  # what a spreadsheet may take for a formula
 SHOWN = 10  # files that are no exercises, in an error message
 LAYOUTS = "Collect them as FOLDER/alice/03_feature_extraction.ipynb, or FOLDER/alice_03_feature_extraction.ipynb."
 MARKS = {"solved": "✔", "wrong": "✘", "untouched": "–"}  # other words stand in the table as they are
@@ -97,25 +100,44 @@ def grade(
         raise GradingError(f"{output} cannot be written. Name another folder: --output DIR.")
     graded: list[Graded] = []
     form = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]"
-    with contextlib.suppress(KeyboardInterrupt), tqdm(total=len(submissions), bar_format=form) as bar:
-        for result in run_all(submissions, jobs, limits, scheduler, unprotected):
-            if isinstance(result, Graded):
-                graded.append(result)
-                bar.write(describe(result))
-            else:
-                unread.append(result)
-                bar.write(f"✘ {result.file}: {result.reason}")
-            bar.update()
+    stopped: BaseException | None = None
+    try:
+        with terminated_as_interrupted(), tqdm(total=len(submissions), bar_format=form) as bar:
+            for result in run_all(submissions, jobs, limits, scheduler, unprotected):
+                if isinstance(result, Graded):
+                    graded.append(result)
+                    bar.write(describe(result))
+                else:
+                    unread.append(result)
+                    bar.write(f"✘ {result.file}: {result.reason}")
+                bar.update()
+    except BaseException as error:  # whatever it is, what was graded is written
+        stopped = error
     reached = {each.file for each in graded} | {each.file for each in unread}
     missing = [Unread(each.student, each.file, NOT_REACHED) for each in submissions if each.file not in reached]
     unread += missing
     graded, unread = sorted(graded, key=lambda each: (each.student, each.exercise)), sorted(unread)
-    table = make_table(graded, unread)
+    table = make_table(graded, unread, students_of(folder))
     kept_apart = "; ".join(sorted({each.protection for each in graded}))
     write_results(table, graded, unread, kept_apart, output)
+    if stopped is not None and not isinstance(stopped, KeyboardInterrupt):
+        raise stopped
     if missing:
         raise GradingError(f"Stopped: {len(missing)} of {len(submissions)} notebooks were not graded. See {output}.")
     return table, kept_apart
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C during the block; in the main thread only, as Python has it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def run_all(
@@ -145,8 +167,8 @@ def run_all(
             submission = futures[future]
             if future.status == "finished":
                 yield future.result()
-            else:  # the worker failed, or cannot keep submissions apart
-                reason = f"It could not be graded: {future.exception() or 'no answer from the scheduler'}"
+            else:  # the course did not start, the worker failed, or cannot keep submissions apart
+                reason = f"It was not graded: {future.exception() or 'no answer from the scheduler'}"
                 yield Unread(submission.student, submission.file, reason)
 
 
@@ -158,28 +180,36 @@ def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Grad
 
     Raises:
         SandboxError: this machine cannot keep submissions apart, and ``unprotected`` is False.
+        NotStartedError: the course itself did not start, or its set-up was stopped by a limit.
     """
     kept_apart = protection(unprotected)
-    begun, steps = time.monotonic(), submission.steps
-    deadline = begun + 60 * limits.minutes
+    steps, seconds = submission.steps, 0.0
     tasks: dict[str, tuple[str, str]] = {}
     cells: dict[str, str] = {}
     skip: set[int] = set()
     peak = 0
     while True:
         job = {"exercise": submission.exercise[:2], "steps": steps, "skip": sorted(skip)}
-        attempt = run_sandboxed(job, limits.memory, limits.step_seconds, deadline)
+        attempt = run_sandboxed(job, limits.memory, limits.step_seconds, 60 * limits.minutes - seconds)
+        if attempt.unfinished is not None and steps[attempt.unfinished]["own"] and attempt.reason != "forged":
+            name = steps[attempt.unfinished]["name"]
+            raise NotStartedError(
+                f"The course's own cell {name!r} was stopped ({attempt.reason}): is the machine busy?"
+            )
         skip |= take_in(attempt, steps, limits, tasks, cells)
+        seconds += attempt.seconds
         peak = max(peak, attempt.peak)
-        if attempt.unfinished is None or time.monotonic() > deadline:
+        if attempt.unfinished is None or attempt.reason == "forged" or seconds >= 60 * limits.minutes:
             break
     status = attempt.reason or "crashed"
+    if status == "forged":  # who can write into the channel, can also have written what came before
+        tasks.clear()
     rest = status, f"It was not reached. {stopped(status, limits)}"
     return Graded(
         *submission[:3],
         tasks={step["task"]: tasks.get(step["task"], rest) for step in steps if step["check"]},
         cells=sorted(cells.items()),
-        seconds=time.monotonic() - begun,
+        seconds=seconds,
         peak=peak / 2**30,
         protection=kept_apart,
     )
@@ -213,6 +243,7 @@ def stopped(reason: str, limits: Limits) -> str:
         f"{limits.minutes:g} minutes for a notebook. Does a loop never end?",
         "memory limit": f"It was stopped: it used more than {limits.memory:g} GB of memory.",
         "crashed": "It ended the process in which it ran.",
+        "forged": "Its code wrote into the channel through which the results leave.",
     }[reason]
 
 
@@ -224,23 +255,29 @@ def describe(result: Graded) -> str:
     return ", ".join([f"{result.file}: {solved} of {len(result.tasks)} solved ({figures})", *others])
 
 
-def make_table(graded: Sequence[Graded], unread: Sequence[Unread]) -> pd.DataFrame:
+def make_table(graded: Sequence[Graded], unread: Sequence[Unread], others: Iterable[str] = ()) -> pd.DataFrame:
     """Return a row for each student, with the number of solved tasks, and a column for each task that was handed in.
 
     A cell is ✔ (solved), ✘ (wrong), – (untouched), "crashed", "time limit", "memory limit", "forged", or empty where
-    no notebook was graded.
+    no notebook was graded. A student with a notebook that was not graded has "not graded" in the place of the number
+    (with one that was, in the place of the exercise's tasks): that is no zero.
+
+    Args:
+        graded, unread: what was and was not graded; each student of them has a row.
+        others: more students.
     """
     import pandas as pd
 
     numbers = {number for result in graded for number in result.tasks}
     columns = sorted(numbers, key=lambda number: [int(part) for part in number.split(".")])
-    failed = {each.student for each in unread if each.file.endswith(".ipynb")}
-    students = sorted({result.student for result in graded} | failed)
+    with_marks = {result.student for result in graded}
+    students = sorted(with_marks | {each.student for each in unread} | set(others))
     table = pd.DataFrame("", index=pd.Index(students, name="student"), columns=["solved", *columns])
     for result in graded:
         for number, (status, _) in result.tasks.items():
             table.loc[result.student, number] = MARKS.get(status, status)
-    table["solved"] = (table[columns] == MARKS["solved"]).sum(axis=1)
+    solved = (table[columns] == MARKS["solved"]).sum(axis=1)
+    table["solved"] = [solved[student] if student in with_marks else NOT_GRADED for student in students]
     return table
 
 
@@ -251,13 +288,21 @@ def write_results(
     import jinja2
 
     with write_beside(output / "grades.csv") as temporary:
-        # Spreadsheets need the mark to read UTF-8, and take a name that begins with "=" for a formula.
-        table.rename(index=lambda name: f"'{name}" if name.startswith(("=", "+", "-", "@")) else name).to_csv(
-            temporary, encoding="utf-8-sig", errors="replace"
-        )
+        # Spreadsheets need the mark to read UTF-8.
+        harmless(table).to_csv(temporary, encoding="utf-8-sig", errors="replace")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
     page = environment.get_template("grades.html.j2").render(
         table=table, graded=graded, unread=unread, protection=kept_apart, marks=MARKS
     )
     with write_beside(output / "grades.html") as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
+
+
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which a spreadsheet finds no formula: names, columns and cells that could be one get a "'"."""
+
+    def shown(value: object) -> object:
+        text = str(value).translate({number: " " for number in range(32) if chr(number) not in "\t\r\n"})
+        return f"'{text}" if text.startswith(FORMULA) else text if isinstance(value, str) else value
+
+    return table.rename(index=shown, columns=shown).map(shown)

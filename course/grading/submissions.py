@@ -9,6 +9,7 @@ Two ways to collect are understood; any folder may lie between the student's fol
 from __future__ import annotations
 
 import ast
+import codecs
 import functools
 import os
 import re
@@ -22,20 +23,27 @@ from course.authoring.strip_outputs import read
 from course.run.lessons import NOTEBOOKS
 
 LARGEST = 20 * 2**20  # bytes of a notebook; an executed exercise has less than a tenth of it
+LONGEST_CELL, LONGEST_CODE = 50_000, 500_000  # characters of a cell's code, and of all; an exercise has about 10,000
 MOST_CELLS = 500  # with code, in a notebook; an exercise has about 20
+MADE_BY_PROGRAMS = {".git", ".ipynb_checkpoints", ".DS_Store", ".idea", ".vscode", ".venv", ".cache", ".Trash"}
 OWN = {"setup", "parameters", "begin"}  # cells in which the course's own text always runs
 COPY = r"(-Copy\d+|-\d+| ?\(\d+\))?"  # what Jupyter and browsers add to the name of a second copy
 CHECK = re.compile(r'^check\(\s*["\'](\d+)\.(\d+)["\']', re.MULTILINE)
 
 
 class Step(TypedDict):
-    """A cell to run. ``task`` is a number such as "3.1", or empty; a check also has the name of its task's cell."""
+    """A cell to run.
+
+    ``task`` is a number such as "3.1", or empty; a check also has the name of its task's cell. ``own``: neither this
+    cell nor one before it has anything of the student in it.
+    """
 
     name: str
     source: str
     task: str
     check: bool
     cell: str
+    own: bool
 
 
 class Submission(NamedTuple):
@@ -63,7 +71,8 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[Unread]]:
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"There is no folder {folder}. Give the folder with what the students handed in.")
-    found, unread = [], []
+    found = []
+    unread = [each for name in students_of(folder) if (each := unseen(folder / name))]
     for path in walk(folder):
         file = path.relative_to(folder)
         student = file.parts[0] if len(file.parts) > 1 else file.stem
@@ -81,6 +90,19 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[Unread]]:
         reason = f"{submission.student} handed in several notebooks of {submission.exercise}. Keep one of them."
         unread.append(Unread(submission.student, submission.file, reason))
     return sorted(found), sorted(unread)
+
+
+def unseen(place: Path) -> Unread | None:
+    """Return why nothing in a student's folder is looked at, or None if its files are."""
+    if place.is_symlink():
+        reason = "It is a link: links are not followed. Put the folder itself here."
+    elif place.name.startswith("."):
+        reason = "The folder's name begins with a dot, so it is not looked into. Rename it."
+    elif not any(walk(place)):
+        reason = "The folder is empty."
+    else:
+        return None
+    return Unread(place.name, place.name, reason)
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -105,16 +127,45 @@ def read_notebook(path: Path) -> tuple[str, list]:
     if path.stat().st_size > LARGEST:
         raise ValueError(f"It is larger than {LARGEST // 2**20} MB. Clear its outputs.")
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        notebook = nbformat.reads(decoded(path.read_bytes()), as_version=4)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code" and isinstance(cell.source, str)]
     except Exception as error:  # whatever stands in it
         raise ValueError(f"It cannot be read as a notebook ({type(error).__name__}). Is the file complete?") from error
     if len(cells) > MOST_CELLS:
         raise ValueError(f"It has {len(cells):,} cells with code. {MOST_CELLS} are enough for any answer.")
+    longest, whole = max((len(cell.source) for cell in cells), default=0), sum(len(cell.source) for cell in cells)
+    if longest > LONGEST_CELL or whole > LONGEST_CODE:  # before anything looks into the code
+        raise ValueError(
+            f"It has {whole:,} characters of code, {longest:,} of them in one cell. {LONGEST_CODE:,}, and "
+            f"{LONGEST_CELL:,} in a cell, are enough for any answer."
+        )
     exercise = recognise(cells, path)
     if exercise is None:
         raise ValueError("It is no exercise of the course: it has none of their tasks.")
     return exercise, cells
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a notebook: UTF-8, with a byte-order mark or without one, or UTF-16 or UTF-32 with one.
+
+    Raises:
+        UnicodeError: it is none of them.
+    """
+    for mark, encoding in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+                           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):  # fmt: skip
+        if content.startswith(mark):
+            return content.decode(encoding)
+    return content.decode("utf-8-sig")
+
+
+def students_of(folder: Path) -> list[str]:
+    """Return the students who have a folder of their own, also where it is empty, hidden, or a link."""
+    return sorted(path.name for path in folder.iterdir() if (path.is_dir() or path.is_symlink()) and is_students(path))
+
+
+def is_students(path: Path) -> bool:
+    """Tell whether a folder may be a student's, and not one that a program has made."""
+    return path.name not in MADE_BY_PROGRAMS and not path.name.startswith("__MACOSX")
 
 
 def recognise(cells: list, path: Path) -> str | None:
@@ -169,15 +220,19 @@ def steps_of(cells: list, exercise: str) -> list[Step]:
             last = last if name in OWN else name
         elif name is None or not (name in OWN or name.startswith("check-")):
             added.setdefault(last, []).append(cell.source)
-    steps = []
+    steps, untouched = [], True
     for name, source in own.items():
         role = ROLE.fullmatch(name)
         task = f"{role[2]}.{role[3]}" if role else ""
         check = name.startswith("check-")
         text = source if check or name in OWN else answers.get(name, source)
-        steps.append(Step(name=name, source=text, task=task, check=check, cell=name.replace("check-", "task-")))
+        untouched = untouched and text == source
+        cell = name.replace("check-", "task-")
+        steps.append(Step(name=name, source=text, task=task, check=check, cell=cell, own=untouched))
         for number, extra in enumerate(added.get(name, []), 1):
-            steps.append(Step(name=f"cell {number} added after {name}", source=extra, task="", check=False, cell=""))
+            untouched = False
+            name_of_extra = f"cell {number} added after {name}"
+            steps.append(Step(name=name_of_extra, source=extra, task="", check=False, cell="", own=False))
     return steps
 
 

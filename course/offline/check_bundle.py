@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def inspect_bundle(folder: Path) -> tuple[list[str], list[str], dict[str, dict]]:
+def inspect_bundle(folder: Path) -> tuple[dict[str, str], list[str], dict[str, dict]]:
     """Check every file of a bundle.
 
     Returns:
-        A message for each file that is missing, cut or changed; a message for each that the manifest does not name; and
-        the manifest's entries of the files that are right.
+        A message for each file that is missing, cut or changed, by its name; a message for each that the manifest does
+        not name; and the manifest's entries of the files that are right.
 
     Raises:
         SourceError: there is no such folder, or it has no manifest.
@@ -27,12 +27,12 @@ def inspect_bundle(folder: Path) -> tuple[list[str], list[str], dict[str, dict]]
     if not folder.is_dir():
         raise SourceError(f"There is no folder {folder}. Name the folder of a bundle; it holds a MANIFEST.json.")
     files = read_manifest(folder)
-    damaged, right = [], {}
+    damaged, right = {}, {}
     for name, entry in sorted(files.items()):
         try:
             check_file(folder, name, entry)
-        except (SourceError, OSError) as error:
-            damaged.append(str(error))
+        except SourceError as error:
+            damaged[name] = str(error)
         else:
             right[name] = entry
     known = {folder / name for name in (*files, "MANIFEST.json")}
@@ -44,20 +44,29 @@ def inspect_bundle(folder: Path) -> tuple[list[str], list[str], dict[str, dict]]
     return damaged, unlisted, right
 
 
-def shortages(folder: Path, files: Mapping[str, dict], profile: Profile) -> Iterator[tuple[Need, str]]:
-    """Yield each need of a profile that a bundle does not meet, and in words what is missing.
+def shortages(folder: Path, files: Mapping[str, dict], damaged: Mapping[str, str], profile: Profile) -> Iterator:
+    """Yield each need of a profile that a bundle does not meet, and in words what is missing: ``(Need, str)``.
 
     Args:
         folder: the bundle.
         files: the files in it that are right.
+        damaged: a message for each file that is not.
         profile: whose needs.
     """
     for need in needs_of(profile):
         packed = next((name for name in need.packed if name in files), None)
-        if packed is None:
+        if is_damaged(need, damaged):
+            yield need, f"{need.packed[0]} (damaged)"
+        elif packed is None:
             yield need, need.packed[0]
         elif packed == IMAGES and (words := shortage_of_images(folder / packed, profile)):
             yield need, words
+
+
+def is_damaged(need: Need, damaged: Iterable[str]) -> bool:
+    """Tell whether a damaged file of a bundle is what a need asks for, or a part of its hub module."""
+    own = tuple(name.removesuffix("saved_model.pb") if need.handles else name for name in need.packed)
+    return any(name.startswith(own) for name in damaged)
 
 
 def shortage_of_images(path: Path, profile: Profile) -> str | None:
@@ -94,22 +103,20 @@ def count_rarest(labels: np.ndarray) -> int:
 def report_on_bundle(folder: Path) -> int:
     """Print what is wrong with a bundle and which profiles it serves; return 0 if all is right and it serves one."""
     damaged, unlisted, right = inspect_bundle(folder)
-    for problem in damaged + unlisted:
+    for problem in (*damaged.values(), *unlisted):
         print(f"✘ {problem}")
     print(f"{len(right)} files are right, {sum(entry['bytes'] for entry in right.values()) / 1e6:.1f} MB")
-    lines = [serves(folder, right, profile, bool(damaged)) for profile in PROFILES.values()]
+    lines = [serves(folder, right, damaged, profile) for profile in PROFILES.values()]
     print("\n".join(lines))
     useful = any(needs_of(profile) and line[0] == "✔" for profile, line in zip(PROFILES.values(), lines, strict=True))
     return 0 if useful and not damaged and not unlisted else 1
 
 
-def serves(folder: Path, files: Mapping[str, dict], profile: Profile, damaged: bool) -> str:
-    """Return a line that says whether a bundle serves a profile; one with a damaged file serves none."""
+def serves(folder: Path, files: Mapping[str, dict], damaged: Mapping[str, str], profile: Profile) -> str:
+    """Return a line that says whether a bundle serves a profile. A damaged file spoils only what needs it."""
     if not needs_of(profile):
         return f"✔ {profile.name}: needs no bundle"
-    if damaged:
-        return f"✘ {profile.name}: the bundle is damaged. Copy it again"
-    short = list(shortages(folder, files, profile))
+    short = list(shortages(folder, files, damaged, profile))
     lacks = ", ".join(words for need, words in short if not need.optional)
     without = ", ".join(words for need, words in short if need.optional)
     if lacks:

@@ -14,7 +14,7 @@ import numpy as np
 from course.offline.check_bundle import count_rarest, damage_of_weights, shortage_of_labels
 from course.offline.needs import IMAGES, Need, needs_of
 from helpers.data.datasets import read_cifar10
-from helpers.files.bundle import MissingSourceError, SourceError, digest_of
+from helpers.files.bundle import MissingSourceError, SourceError, bundle_place, digest_of
 from helpers.files.cache import write_beside
 from helpers.files.downloads import Source, get_file
 from helpers.files.hub_modules import HubModuleError, find_module, first_module
@@ -189,10 +189,10 @@ def find_hub_part(need: Need) -> Part:
 
 def note_on(name: str, default: str) -> str:
     """Return what the manifest of COURSE_BUNDLE says on a file, or ``default``: where it came from is kept."""
-    if not os.environ.get("COURSE_BUNDLE"):
+    bundle = bundle_place()
+    if bundle is None:
         return default
-    manifest = Path(os.environ["COURSE_BUNDLE"]) / "MANIFEST.json"
-    notes = json.loads(manifest.read_text(encoding="utf-8")).get("what")
+    notes = json.loads((bundle / "MANIFEST.json").read_text(encoding="utf-8-sig")).get("what")
     return notes.get(name, default) if isinstance(notes, dict) else default
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import importlib
+import inspect
+import io
+import re
 import sys
+import threading
+import time
 import traceback
 from collections import Counter
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from helpers.checks.progress import mark_done, progress_file, read_done
 from helpers.checks.task import Task, Wrong
 
 EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
+SIGN_OF_LIFE = 20.0  # seconds until a check says that it is still working; then it says so after twice as long, ...
+LIMIT = 300.0  # seconds that a check may take
+LIMIT_OF_TRAINING = 3600.0  # the same for the tasks that train to reach a target
+_PRINTED = 8  # lines of what an answer prints that are shown
 _hints_given: Counter[str] = Counter()
 
 
@@ -50,52 +61,168 @@ def find_task(number: str) -> Task:
 def check(number: str, *answer: object) -> None:
     """Say whether an answer is right: ✔ and what it shows, or ✘ and what is wrong in it.
 
-    ✘ goes to the error stream: notebooks show it in another colour, and nbgrader gives no points for it.
+    - Whatever the answer raises, ``SystemExit`` too, becomes a ✘; only the reader's own interrupt goes through.
+    - After 20 seconds, and again each time that this time has doubled, a line says that the check is still working.
+      After 5 minutes (1 hour in the tasks that train to reach a target) it is stopped, and gets a ✘.
+    - What the answer prints comes before the verdict, each line once, behind a "|", with "?" in the place of ✔ and ✘.
+    - ✘ goes to the error stream: notebooks show it in another colour, and nbgrader gives no points for it. Both streams
+      are flushed at each verdict, so that the verdicts of one cell come in the order of its checks.
 
     Args:
         number: of the task, such as "3.2".
-        answer: what the task asks for, usually one function.
+        answer: what the task asks for: a function; in the tasks with a target then the profile and the seed.
 
     Raises:
         UnknownTaskError: there is no such task.
+        KeyboardInterrupt: the reader has stopped the check.
     """
-    status, message = judge(find_task(number), number, answer)
+    task = find_task(number)
+    printed = io.StringIO()
+    stdout = sys.stdout
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            status, message = _judge_in_time(task, number, answer, stdout)
+    finally:
+        _show_printed(printed.getvalue())
     if status == "solved":
         mark_done(number)
-        print(f"✔ {number} {message}")
+        print(f"✔ {number} {message}", flush=True)
     else:
-        print(f'✘ {number} {message} (Stuck? hint("{number}"))', file=sys.stderr)
+        print(f'✘ {number} {message} (Stuck? hint("{number}"))', file=sys.stderr, flush=True)
+
+
+def _show_printed(text: str) -> None:
+    """Print each line of what an answer has printed once, so that none looks like a verdict."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x08", "", text)  # colours and steps back, of progress bars
+    lines = [line.rstrip() for line in text.translate({ord("✔"): "?", ord("✘"): "?"}).splitlines()]
+    lines = list(dict.fromkeys(line for line in lines if line))
+    for line in lines[:_PRINTED]:
+        print(f"| {line}")
+    if len(lines) > _PRINTED:
+        print(f"| (and {len(lines) - _PRINTED} more lines that your code printed)")
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _judge_in_time(task: Task, number: str, answer: tuple, stdout: TextIO) -> Verdict:
+    """Run the check of a task, with signs of life on ``stdout`` and a limit.
+
+    The limit works as the reader's own interrupt does, between two steps of Python, in the main thread.
+    """
+    limit = LIMIT_OF_TRAINING if len(answer) > 1 else LIMIT
+    done, late = threading.Event(), threading.Event()
+    may_stop = threading.current_thread() is threading.main_thread()
+
+    def watch() -> None:
+        begun, wait = time.monotonic(), SIGN_OF_LIFE
+        while wait < limit:
+            if done.wait(begun + wait - time.monotonic()):
+                return
+            print(
+                f"… {number}: still working after {wait:.0f} seconds; the limit is {limit:.0f}.",
+                file=stdout,
+                flush=True,
+            )
+            wait *= 2
+        while may_stop and not done.wait(1.0 if late.is_set() else begun + limit - time.monotonic()):
+            late.set()
+            _thread.interrupt_main()  # again and again: the answer may catch it
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    try:
+        watcher.start()
+        try:
+            verdict = judge(task, number, answer)
+        finally:
+            done.set()
+        watcher.join()  # an interrupt that it sent at the last moment arrives here
+    except KeyboardInterrupt:
+        done.set()
+        if not late.is_set():
+            raise
+        with contextlib.suppress(KeyboardInterrupt):  # one that was under way
+            watcher.join()
+    if late.is_set():
+        message = f"Your code for “{task.title}” was stopped after {limit:.0f} seconds. Is there a loop without an end?"
+        return Verdict("crashed", message)
+    return verdict
 
 
 def judge(task: Task, number: str, answer: tuple) -> Verdict:
-    """Run the check of a task on an answer."""
+    """Run the check of a task on an answer. Whatever the answer raises is a verdict, but for ``KeyboardInterrupt``."""
     try:
+        _expect_function(task, number, answer)
         return Verdict("solved", task.check(*answer))
     except Wrong as wrong:
         return Verdict("wrong", str(wrong))
-    except Exception as error:  # whatever the learner's code raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the learner's code raises, sys.exit too
         return _explain(error, number, task)
 
 
-def _explain(error: Exception, number: str, task: Task) -> Verdict:
+def _expect_function(task: Task, number: str, answer: tuple) -> None:
+    """Raise ``Wrong`` unless ``check`` was given what the task's check takes, a function first."""
+    names = list(inspect.signature(task.check).parameters)
+    call = f'check("{number}", {", ".join(names)})'
+    try:
+        inspect.signature(task.check).bind(*answer)
+    except TypeError:
+        given = f"{len(answer)} thing{'' if len(answer) == 1 else 's'}" if answer else "nothing"
+        raise Wrong(f"check was given {given} after the number. Give your function: {call}.") from None
+    if not callable(answer[0]):
+        given = "None" if answer[0] is None else f"a value of the type {type(answer[0]).__name__}"
+        raise Wrong(f"check was given {given}, not a function. Give your function, without brackets: {call}.")
+
+
+def _explain(error: BaseException, number: str, task: Task) -> Verdict:
     """Say what stopped the code of a task: it is not done yet, it needs another task, or it has an error."""
-    if isinstance(error, NotImplementedError) and str(error).startswith(f"Exercise {number}:"):
+    if isinstance(error, NotImplementedError) and _text(error).startswith(f"Exercise {number}:"):
         message = f"Not done yet: {task.title}. Put your code in the place of the line that raises NotImplementedError."
         return Verdict("untouched", message)
-    if isinstance(error, NotImplementedError) and str(error).startswith("Exercise "):
-        return Verdict("wrong", f"Your code uses another task, which is not done yet. {error}")
+    if isinstance(error, NotImplementedError) and _text(error).startswith("Exercise "):
+        return Verdict("wrong", f"Your code uses another task, which is not done yet. {_text(error)}")
+    if isinstance(error, SystemExit):
+        return Verdict("crashed", f"Your code for “{task.title}” ends Python: {_where(error)}. Use return instead.")
+    frames = traceback.extract_tb(error.__traceback__)
+    of_check = bool(frames) and "helpers" in frames[-1].filename and not any(map(_is_learners, frames))
+    if of_check and isinstance(error, TypeError) and re.search(r"\(\) .*argument", _text(error)):
+        return Verdict(
+            "crashed",
+            f"Your function does not take the arguments of the task: {_text(error)}. Write the line with def as it was "
+            "in the exercise.",
+        )
+    if of_check:
+        return Verdict(
+            "crashed",
+            f"The check cannot use what your code for “{task.title}” returns: {_where(error)}. Compare its type, shape "
+            "and length with what the task asks for.",
+        )
     return Verdict("crashed", f"Your code for “{task.title}” stopped with an error. {_where(error)}")
 
 
-def _where(error: Exception) -> str:
-    """Return the last line of the learner's own code that was reached, and the error's last line."""
+def _text(error: BaseException) -> str:
+    """Return the first line of an error's message; an error of the learner's own may be unable to give one."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # a broken __str__
+        lines = []
+    return lines[0] if lines else ""
+
+
+def _is_learners(frame: traceback.FrameSummary) -> bool:
+    """Tell whether a step of a traceback is in the learner's own code."""
+    return "helpers" not in frame.filename and "site-packages" not in frame.filename and bool(frame.line)
+
+
+def _where(error: BaseException) -> str:
+    """Return the last line of the learner's own code that was reached, and the error's first line."""
     lines = [
-        f"In line {frame.lineno} of {frame.name}: {frame.line.strip()} → "
+        f"In line {frame.lineno} of {frame.name}: {(frame.line or '').strip()} → "
         for frame in traceback.extract_tb(error.__traceback__)
-        if "helpers" not in frame.filename and "site-packages" not in frame.filename and frame.line
+        if _is_learners(frame)
     ]
-    last = str(error).strip().splitlines()
-    return (lines[-1] if lines else "") + f"{type(error).__name__}: {last[0] if last else 'no message'}"
+    return (lines[-1] if lines else "") + f"{type(error).__name__}: {_text(error) or 'no message'}"
 
 
 def hint(number: str) -> None:

@@ -13,6 +13,8 @@ from helpers.models.classifiers import PretrainedClassifier, load_source_classif
 
 import keras
 
+SCALED = np.linspace(-1, 1, 256)  # what a MobileNet expects for each value of a pixel
+
 
 def close(answer: np.ndarray, other: np.ndarray) -> bool:
     """Tell whether two arrays of pixels are the same, up to rounding."""
@@ -35,7 +37,7 @@ def check_preprocess(preprocess) -> str:
         compare_pixels(np.asarray(answer), pixels.astype("float64"))
     alone = np.asarray(preprocess(pixels[1:2]))
     expect(
-        close(alone, pixels[1:2] / 127.5 - 1),
+        close(alone, SCALED[pixels[1:2]]),
         "A picture alone comes out different from the same picture among others. What is computed from the pictures "
         "themselves, and may it be?",
     )
@@ -52,13 +54,13 @@ def compare_pixels(answer: np.ndarray, pixels: np.ndarray) -> None:
         answer.shape == pixels.shape,
         f"Pictures of shape {pixels.shape} come out as {answer.shape}. Only the values should change.",
     )
-    right = pixels / 127.5 - 1
+    right = SCALED[pixels.astype(int)]
     known = (
         (pixels, "The values are still 0 to 255: the pixels have a new type, but they are not scaled."),
         (pixels / 255, "Your values go from 0 to 1. A MobileNet was trained on -1 to 1: the middle must be 0."),
         (pixels / 127.5, "Your values go from 0 to 2: the width is right, the middle is not yet 0."),
         (pixels - 127.5, "The middle is 0, but your values go from -127.5 to 127.5. Which width is expected?"),
-        (right / 127.5 - 1, "All your values are nearly -1: the pixels were scaled twice."),
+        ((right - 127.5) / 127.5, "All your values are nearly -1: the pixels were scaled twice."),
         (pixels / 255 / 127.5 - 1, "All your values are nearly -1: the pixels were scaled twice, in two ways."),
         (right[..., ::-1], "The scale is right, but red and blue are exchanged. That is the order of VGG."),
         (pixels[..., ::-1] - [103.939, 116.779, 123.68], "This is the preprocessing of VGG, another family."),
@@ -198,7 +200,7 @@ def check_classify(classify) -> str:
         return bool(np.mean(answer == probabilities_of(network, changed).argmax(axis=1)) > 0.95)
 
     expect(
-        not same(pixels / 127.5 - 1) and not same(pixels / 255),
+        not same((pixels - 127.5) / 127.5) and not same(pixels / 255),
         "The pixels are scaled before they reach the model, and then again by the model. "
         f"Only {right:.2f} of your answers are those of the right way.",
     )

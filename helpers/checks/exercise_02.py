@@ -205,10 +205,13 @@ class Augmentation:
 
     def __init__(self) -> None:
         self.at_once = 0  # pictures that it was given outside of a pipeline
+        self.types: set[str] = set()  # of the pictures that it was given
         # tf.random.uniform would give each pass the same numbers: in a pipeline, its state begins anew.
         self.random = tf.random.Generator.from_seed(23)
 
     def __call__(self, images, training=True):
+        images = tf.convert_to_tensor(images)
+        self.types.add(images.dtype.name)
         images = tf.cast(images, tf.float32)
         if tf.executing_eagerly():
             self.at_once += int(np.prod(images.shape[:-3]))
@@ -279,6 +282,15 @@ def check_pipeline(training_pipeline) -> str:
             "shuffled apart?",
         )
     check_stamps(passes, at_once)
+    expect(
+        augment.types == {"float32"},
+        f"augment is given pictures of the type {', '.join(sorted(augment.types))}. It takes float32: many changes, of "
+        "brightness for example, come out wrong in uint8.",
+    )
+    expect(
+        dataset.element_spec[0].dtype == tf.float32,
+        f"Your dataset gives pictures of the type {dataset.element_spec[0].dtype.name}; wanted is float32.",
+    )
     check_orders([batches for batches, _, _ in passes], count)
     return "Every epoch shows each picture once, changed anew and in another order, with its own label."
 

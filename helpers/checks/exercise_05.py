@@ -69,6 +69,7 @@ def disturbed_model(case: int) -> tuple[keras.Model, dict[str, list[np.ndarray]]
     change(d, 1, lambda array: array - 1)
     change(f, 0, by_one_bit)
     change(h, 0, lambda array: array[::-1])
+    change(h, 1, lambda array: array[::-1])
     overlooked = {
         f: "one number of it is different by its last bit. Frozen means equal, not nearly equal.",
         c: "it is a BatchNorm layer, and its moving variance is different. Which arrays do you compare?",
@@ -123,7 +124,7 @@ def check_moved(moved_layers) -> str:
                 raise Wrong(
                     f"Your function overlooks the {type(model.get_layer(name)).__name__} layer {name!r}: {reason}"
                 )
-        expect(len(answer) == len(set(answer)), "Your list holds a name twice.")
+        expect(len(answer) == len(set(answer)), "Your list holds a name twice: once for each array? Wanted are layers.")
     return "Your function finds each layer that moved, by one bit or by its statistics, and no other."
 
 
@@ -144,9 +145,11 @@ def small_network() -> keras.Model:
 
 
 def learning_layers(model: keras.Model) -> set[str]:
-    """Return the names of the layers that fit would train."""
-    learning = {id(weight) for weight in model.trainable_weights}
-    return {layer.name for layer in model.layers if any(id(weight) in learning for weight in layer.weights)}
+    """Return the names of the layers that fit would train if the model were a part of another one.
+
+    There the flags of the layers decide: the model's own flag counts only where it is trained by itself.
+    """
+    return {layer.name for layer in model.layers if any(weight.trainable for weight in layer.weights)}
 
 
 def set_flags(model: keras.Model, start: str) -> None:
@@ -160,12 +163,20 @@ def set_flags(model: keras.Model, start: str) -> None:
 
 def expect_batch_norm_frozen(model: keras.Model, start: str) -> None:
     """Raise Wrong if a BatchNorm layer of a model would move."""
-    open_layers = [layer.name for layer in model.layers if is_batch_norm(layer) and layer.trainable]
+    open_layers = [layer for layer in model.layers if is_batch_norm(layer) and layer.trainable]
+    closed = [layer for layer in model.layers if layer.weights and not layer.trainable]
     total = sum(is_batch_norm(layer) for layer in model.layers)
+    if len(open_layers) < total:
+        advice = "Do you look at all layers?"
+    elif any("bn" in layer.name for layer in closed):
+        names = listed(layer.name for layer in closed)
+        advice = f"But {names} is frozen: a name does not say what a layer is. Ask for its type."
+    else:
+        advice = "Are they set at all, and what was set last?"
     expect(
-        not open_layers or not model.trainable,
+        not open_layers,
         f"{start}, {len(open_layers)} of {total} BatchNorm layers are trainable after your function: their weights and "
-        "statistics will move. What was set last?",
+        f"statistics will move. {advice}",
     )
 
 
@@ -185,17 +196,13 @@ def check_preparation(prepare_for_fine_tuning) -> str:
             )
             expected = {layer.name for layer in model.layers if layer.weights and not is_batch_norm(layer)}
             learning = learning_layers(model)
-            expect(
-                learning or not any(layer.trainable for layer in model.layers if layer.weights),
-                f"{words}, nothing can learn after your function: the flags of the layers are True, but the model's "
-                "own flag is False.",
-            )
             expect(learning, f"{words}, nothing can learn after your function: everything is frozen.")
             expect_batch_norm_frozen(model, words)
             missing = expected - learning
             expect(
                 not missing,
-                f"{words}, {len(missing)} layers other than BatchNorm are frozen after your function: "
+                f"{words}, {len(missing)} layer{'s' * (len(missing) > 1)} other than BatchNorm "
+                f"{'are' if len(missing) > 1 else 'is'} frozen after your function: "
                 f"{listed(name for name in (layer.name for layer in model.layers) if name in missing)}. Setting the "
                 "model's flag to True passes nothing down if it is True already.",
             )
@@ -204,9 +211,10 @@ def check_preparation(prepare_for_fine_tuning) -> str:
     model.trainable = False
     prepare_for_fine_tuning(model)
     before = {layer.name: layer.get_weights() for layer in model.layers}
-    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    whole = keras.Sequential([keras.Input((8, 8, 3)), model])  # as in the lessons, a part of another model
+    whole.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
     random = np.random.default_rng(7)
-    train_one_step(model, random.normal(size=(16, 8, 8, 3)), random.normal(size=(16, 3)))
+    train_one_step(whole, random.normal(size=(16, 8, 8, 3)), random.normal(size=(16, 3)))
     moved = {
         layer.name
         for layer in model.layers
@@ -217,6 +225,42 @@ def check_preparation(prepare_for_fine_tuning) -> str:
         {"first", "third_bn", "fifth"} <= moved, "In a training step after your function, not all other layers move."
     )
     return "Whatever the flags were before: all layers learn, and BatchNorm stands still."
+
+
+def judge_unfrozen(backbone, count: int, words: str, was_frozen: bool) -> None:
+    """Raise ``Wrong`` unless the last ``count`` blocks of a backbone can learn, and nothing else."""
+    model, blocks = backbone.model, list(backbone.blocks)
+    with_kernel = [layer.name for layer in model.layers if layer.weights and not is_batch_norm(layer)]
+    learning = learning_layers(model)
+    chosen = {
+        layer.name
+        for place, block in enumerate(blocks, count)
+        if place >= len(blocks)
+        for layer in backbone.layers_of(block)
+    }
+    others = {layer.name for layer in backbone.layers_of(*blocks[:count])} - chosen
+    expected = {name for name in with_kernel if name in chosen}
+    flagged = {layer.name for layer in model.layers if layer.trainable}
+    in_order = [name for name in with_kernel if name in expected - learning]
+    kernels = learning & set(with_kernel)
+    expect(
+        not (in_order and flagged and flagged <= {layer.name for layer in model.layers[-max(count, 1) :]}),
+        f"{words}, only the last {count} *layers* have the flag. Wanted are blocks: each has several layers.",
+    )
+    expect(learning or not expected, f"{words}, nothing can learn: everything is frozen.")
+    expect(
+        not (in_order and kernels and kernels <= others),
+        f"{words}, {listed(sorted(kernels))} can learn: these blocks are the first ones. Wanted are the last ones.",
+    )
+    earlier = [name for name in with_kernel if name in learning - chosen]
+    many = f"{len(earlier)} layer{'s' * (len(earlier) > 1)} before these blocks can learn, too"
+    expect(
+        not earlier or in_order or was_frozen,
+        f"{words}, {many}. What froze them? The flags may have been True before.",
+    )
+    expect(not in_order, f"{words}, {listed(in_order)} cannot learn, and should. Do you count blocks, or layers?")
+    expect(not earlier, f"{words}, {many}.")
+    expect_batch_norm_frozen(model, words)
 
 
 def check_unfreezing(unfreeze_last) -> str:
@@ -237,34 +281,13 @@ def check_unfreezing(unfreeze_last) -> str:
             unfreeze_last(backbone, count)
             words = f"With {name} and count = {count}"
             learning = learning_layers(model)
-            chosen = backbone.layers_of(*blocks[len(blocks) - count :])
-            of_blocks = {layer.name for layer in chosen}
-            expected = {layer.name for layer in chosen if layer.weights and not is_batch_norm(layer)}
             everything = {layer.name for layer in model.layers if layer.weights and not is_batch_norm(layer)}
             if count == 0 and learning:
                 raise Wrong(
                     f"{words}, {'everything is' if everything <= learning else f'{listed(sorted(learning))} are'} "
                     "trainable; nothing should be. Look at how you take the last 0 of a list."
                 )
-            expect(
-                learning or not expected or any(layer.trainable for layer in chosen) is False,
-                f"{words}, nothing can learn: the flags of the layers are True, but the model's own flag is False.",
-            )
-            expect(learning or not expected, f"{words}, nothing can learn: everything is frozen.")
-            if count:
-                expect_batch_norm_frozen(model, words)
-            earlier, missing = learning - of_blocks, expected - learning
-            expect(
-                not earlier or missing or start == "frozen",
-                f"{words}, {len(earlier)} layers before these blocks can learn, too. What froze them? The flags may "
-                "have been True before.",
-            )
-            in_order = [layer.name for layer in model.layers if layer.name in missing]
-            expect(
-                not missing,
-                f"{words}, {listed(in_order)} cannot learn, and should. Do you count blocks, or layers?",
-            )
-            expect(not earlier, f"{words}, {len(earlier)} layers before these blocks can learn, too.")
+            judge_unfrozen(backbone, count, words, start == "frozen")
     return "Your function unfreezes whole blocks, from the end, without BatchNorm, and none for 0."
 
 
@@ -316,9 +339,14 @@ def check_second_phase(second_phase) -> str:
     convolutions = [layer for layer in base.layers if isinstance(layer, layers.Conv2D)]
     normalisations = [layer for layer in base.layers if is_batch_norm(layer)]
     everything = [*convolutions, *normalisations, head]
-    expect(
-        any(distance(layer) > 0 for layer in everything), "After your function, no number has moved. Does it call fit?"
-    )
+    if not any(distance(layer) > 0 for layer in everything):
+        expect(epochs, "After your function, no number has moved. Does it call fit?")
+        expect(
+            trained.trainable,
+            "Your function calls fit, but no number has moved: the flag of the whole model is False, and it is passed "
+            "down to all its layers.",
+        )
+        raise Wrong("Your function calls fit, but no number has moved: is everything frozen, or the learning rate 0?")
     expect(
         distance(head) < 0.1,
         f"A weight of the head is now {distance(head):.2f} away from where it was: the head did not continue from what "
@@ -356,7 +384,7 @@ def check_second_phase(second_phase) -> str:
 
 
 BUDGETS = {"mini": 60_000, "cifar10-cpu": 80_000, "cifar10-gpu": 450_000}
-TARGETS = {"mini": 0.75, "cifar10-cpu": 0.71, "cifar10-gpu": 0.78}
+TARGETS = {"mini": 0.69, "cifar10-cpu": 0.71, "cifar10-gpu": 0.78}
 
 
 def frozen_afterwards(model: keras.Model, profile) -> list[str]:

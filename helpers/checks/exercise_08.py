@@ -18,22 +18,36 @@ def check_rates(learning_rates) -> str:
     for low, high, count in ((1e-5, 1e-2, 4), (2e-4, 5e-2, 7), (0.003, 0.3, 2)):
         answer = learning_rates(low, high, count)
         expect(answer is not None, NOTHING)
-        rates = np.sort(np.asarray(list(answer), "float64").reshape(-1))
+        expect(np.iterable(answer), f"Your function returns {type(answer).__name__}; wanted is a list of rates.")
+        rates = np.asarray(list(answer), "float64").reshape(-1)
         case = f"For {count} rates from {low:g} to {high:g}, your function "
-        if len(rates) == count and np.allclose(rates, np.geomspace(low, high, count), rtol=1e-4):
-            continue
+        if len(rates) == count and (rates > 0).all():
+            ends = np.allclose([rates[0], rates[-1]], [low, high], rtol=1e-4)
+            if ends and np.ptp(np.diff(np.log(rates))) < 1e-3:
+                continue
         shown = ", ".join(f"{rate:.3g}" for rate in rates[:5])
         expect(len(rates) == count, f"{case}gives {len(rates)}: {shown}.")
         expect(
-            not np.allclose(rates, np.linspace(low, high, count), rtol=1e-4),
+            not np.allclose(rates[[0, -1]], [high, low], rtol=1e-4),
+            f"{case}gives {shown}: from high to low. Wanted is from low to high.",
+        )
+        expect(
+            count < 3 or not np.allclose(np.diff(rates), np.diff(rates)[0], rtol=1e-3) or np.ptp(rates) == 0,
             f"{case}gives {shown}: the same *difference* between neighbours, so only one of them is low. "
             "What should be the same between neighbours?",
         )
+        begins, ends = np.isclose(rates[0], low, rtol=1e-4), np.isclose(rates[-1], high, rtol=1e-4)
         expect(
-            np.isclose(rates[-1], high, rtol=1e-4),
+            begins or ends,
+            f"{case}goes from {rates[0]:.3g} to {rates[-1]:.3g}. Are low and high exchanged with their logarithms, or "
+            "both left out?",
+        )
+        expect(
+            ends,
             f"{case}ends at {rates[-1]:.3g}, not at {high:g}. Is the last rate among them?",
         )
-        expect(np.isclose(rates[0], low, rtol=1e-4), f"{case}begins at {rates[0]:.3g}, not at {low:g}.")
+        expect(begins, f"{case}begins at {rates[0]:.3g}, not at {low:g}.")
+        expect((np.diff(rates) > 0).all(), f"{case}gives {shown}: not from low to high.")
         raise Wrong(f"{case}gives {shown}. Divide each rate by the one before: it should be the same number each time.")
     return "Neighbours differ by the same factor, from the lowest rate to the highest."
 
@@ -66,6 +80,11 @@ def check_grid(make_grid) -> str:
                 "all of them.",
             )
         distinct = {tuple(sorted(point.items())) for point in answer}
+        expect(
+            len({id(point) for point in answer}) > 1 or len(answer) < 2,
+            "Your list holds one and the same dict several times: changing it changes all of them. Make a new dict for "
+            "each point, inside the loop.",
+        )
         if len(distinct) < len(expected) and len(distinct) in {len(of_name) for of_name in kept.values()}:
             raise Wrong(
                 f"{sizes} values give {len(expected)} combinations; yours are {len(distinct)}. Do you go through the "
@@ -91,6 +110,7 @@ def results_table() -> pd.DataFrame:
     table.loc[2, "epoch 12"] = 0.72  # the best at the end
     table.loc[6, "training"] = 0.99
     table.loc[7, "test"] = 0.79
+    table.loc[5, [f"epoch {epoch}" for epoch in range(1, 13)]] = 0.65  # the best in the mean over the epochs
     table.loc[8, ["epoch 3", "error"]] = [0.9, "RuntimeError: out of memory"]
     return table
 
@@ -111,6 +131,7 @@ def check_choice(choose) -> str:
         6: "it has the best *training* accuracy. That says how well a run knows its own pictures",
         7: "it has the best *test* accuracy. Test pictures that choose can no longer judge",
         8: "this run failed, as the column error says. Its numbers are not to be trusted",
+        5: "it is the best in the mean over its epochs. You would stop at one epoch: take the best one of each run",
         2: "it is the best after the last epoch. Another run was better after fewer epochs: look at all columns",
     }
     row = int(chosen.index[0])
@@ -142,31 +163,58 @@ def check_difference(real_difference) -> str:
         (0.82 + level + noise, 0.80 + level, True, "lower"),
         (0.80 + 0.03 * np.array([1, -1, 2, -2, 1, -1, 2, -2]), np.full(8, 0.812), False, "noise"),
         (0.70 + level, 0.70 + level, False, "equal"),
+        # 0.85, 1.5, 2.08, 2.92 and 4 standard errors
+        (0.80 + level, 0.80 + level + noise + 0.001285, False, "one"),
+        (0.80 + level, 0.80 + level + noise + 0.002268, False, "one"),
+        (0.80 + level, 0.80 + level + noise + 0.003145, True, "just"),
+        (0.80 + level, 0.80 + level + noise + 0.004415, True, "small"),
+        (0.80 + level, 0.80 + level + noise + 0.006047, True, "small"),
         (0.80 + level[:4] + noise[:4], 0.8042 + level[:4], False, "few"),
         (np.full(8, 0.7), 0.702 + np.array([-0.1, 0.5, 1, -0.5, 0.2, 0.6, -0.7, -1.0]) * 0.0031, True, "small"),
     )
-    words = {
-        "paired": "The second setting is better with every seed, by about 2 points, but your function sees no "
-        "difference. Both settings had the same seeds: what do you get if you subtract seed by seed first?",
-        "lower": "The *first* setting is better with every seed, by about 2 points, but your function sees no "
-        "difference. A difference may have either sign.",
-        "noise": "The means differ by about a point, and the single differences go up and down by 3 to 6 points. Your "
-        "function takes this for a real difference. Compare the mean difference with its own uncertainty.",
-        "equal": "Two settings with the same accuracies are no different, but your function says so.",
-        "few": "Four differences, two of about 0 and two of 0.8 points: their mean is not larger than two standard "
-        "errors, but your function takes it for real. For so few values, the standard deviation needs ddof=1.",
-        "small": "Eight differences of -0.1 to 0.5 points are small but real: their mean is more than two standard "
-        "errors away from 0. Do you divide the spread by the root of their number?",
-    }
-    for a, b, expected, case in cases:
+    answers = []
+    for a, b, _, _ in cases:
         answer = real_difference(a.copy(), b.copy())
         expect(answer is not None, NOTHING)
         expect(
             isinstance(answer, bool | np.bool_),
             f"Your function returns {type(answer).__name__}; wanted is True or False.",
         )
-        expect(bool(answer) == expected, words[case])
+        answers.append(bool(answer))
+    said = "".join("01"[answer] for answer in answers)
+    expect(said not in DIFFERENCE_MISTAKES, DIFFERENCE_MISTAKES.get(said, ""))
+    for (_, _, expected, case), answer in zip(cases, answers, strict=True):
+        expect(answer == expected, DIFFERENCE_WORDS[case])
     return "Seed by seed, and against the standard error of the mean difference."
+
+
+# What the usual mistakes say of the cases of check_difference, in their order: 1 is "real".
+DIFFERENCE_MISTAKES = {
+    "11000111111": "Your function asks for one standard error. Wanted are two.",
+    "11000000100": "Your function asks for three standard errors. Wanted are two.",
+    "11001111111": "Do you divide the standard deviation by the number of values? Wanted is the root of their number.",
+    "11000011111": "Your standard error is a little too small. With so few values, the deviation needs ddof=1.",
+    "11000000000": "Do you divide the spread by the root of their number? The mean varies less than one difference.",
+    "11000001100": "You compare with the spread of a single difference. Do you divide it by the root of their number?",
+    "00000000001": "Both settings had the same seeds: what do you get if you subtract seed by seed first?",
+}
+DIFFERENCE_WORDS = {
+    "paired": "The second setting is better with every seed, by about 2 points, but your function sees no "
+    "difference. Both settings had the same seeds: what do you get if you subtract seed by seed first?",
+    "lower": "The *first* setting is better with every seed, by about 2 points, but your function sees no "
+    "difference. A difference may have either sign.",
+    "noise": "The means differ by about a point, and the single differences go up and down by 3 to 6 points. Your "
+    "function takes this for a real difference. Compare the mean difference with its own uncertainty.",
+    "equal": "Two settings with the same accuracies are no different, but your function says so.",
+    "one": "The mean of eight differences is less than 1.6 standard errors away from 0, but your function takes it for "
+    "real.",
+    "just": "The mean of eight differences is a little more than two standard errors away from 0, but your function "
+    "takes it for noise. Wanted is a factor of two: not a limit from a table, and not the signs alone.",
+    "few": "Four differences, two of about 0 and two of 0.8 points: their mean is not larger than two standard errors, "
+    "but your function takes it for real. How do you compute the standard error from so few values?",
+    "small": "Eight small differences, of up to half a point, are real: their mean is more than two standard errors "
+    "away from 0. How do you compute the standard error?",
+}
 
 
 class Runs:

@@ -29,7 +29,16 @@ def check_choice(choose) -> str:
     random = np.random.default_rng(91)
     for classes, counts, per_class in (((0, 1, 2), (40, 25, 90), 6), ((2, 5, 7, 9), (12, 30, 18, 60), 12)):
         labels = random.permutation(np.repeat(classes, counts))
-        judge_choice(choose(labels.copy(), per_class, 3), labels, per_class)
+        try:
+            answer = choose(labels.copy(), per_class, 3)
+        except (ValueError, IndexError, KeyError) as error:
+            expect(
+                classes[0] == 0,
+                f"With the labels {', '.join(map(str, classes))}, of which some numbers between are missing, your "
+                f"function stops with {type(error).__name__}. Take the classes from the labels; do not count from 0.",
+            )
+            raise
+        judge_choice(answer, labels, per_class)
         draws = [np.sort(choose(labels.copy(), per_class, seed)) for seed in (3, 3, 4)]
         expect(
             np.array_equal(draws[0], draws[1]),
@@ -254,7 +263,7 @@ LEAD_WORDS = {
     "spread": "A lead of 2 points whose standard error is below half a point is clear at every size. Do you divide the "
     "spread by the root of the number of seeds?",
     "few": "With four seeds, the lead at 20 labels is less than three standard errors. For so few values, the standard "
-    "deviation needs ddof=1.",
+    "deviation needs ddof=1 (sem of pandas uses it). Is yours divided by the root of the number of seeds?",
     "equal": "Two methods with the same accuracies: none of them leads.",
 }
 
@@ -266,21 +275,36 @@ def check_crossing(clear_from) -> str:
         luck = np.random.default_rng(93).normal(0, 0.05, seeds)  # some seeds have better pictures, for both methods
         old = pd.DataFrame(0.5 + luck + np.linspace(0, 0.2, 5)[:, None], index=sizes, columns=range(seeds))
         new = old + lead[:, None] + noise * np.resize([1, -1], seeds)
-        answer = clear_from(new.copy(), old.copy())
+        try:
+            answer = clear_from(new.copy(), old.copy())
+        except (IndexError, KeyError, ValueError, StopIteration, TypeError) as error:
+            if expected is None and case != "paired":
+                raise Wrong(
+                    f"{LEAD_WORDS[case]} There your function stops with {type(error).__name__}; it should return None."
+                ) from error
+            raise
         if answer is None:
             ending = " Does it end with return?" if case == "paired" else ""
             expect(expected is None, f"Your function returns None. {LEAD_WORDS[case]}{ending}")
             continue
+        of_none = "" if expected is not None else f" {LEAD_WORDS[case]} Wanted is None."
         expect(
             np.ndim(answer) == 0 and not isinstance(answer, bool | np.bool_ | str),
-            f"Your function returns {type(answer).__name__}; wanted is one size, or None.",
+            f"Your function returns {type(answer).__name__}; wanted is one size, or None.{of_none}",
         )
         expect(
             answer in sizes,
             f"Your function returns {answer}, but the sizes are {sizes}: they are the index of the tables, the seeds "
-            "are the columns.",
+            f"are the columns.{of_none}",
         )
-        expect(answer == expected, f"Your function returns {answer}. {LEAD_WORDS[case]}")
+        expect(
+            not (case == "paired" and answer == 20),
+            "Your function returns 20, the last size at which the lead is *not* clear. Wanted is the first one from "
+            "which on it is.",
+        )
+        expect(
+            answer == expected, f"Your function returns {answer}. {LEAD_WORDS[case]}{of_none and ' Wanted is None.'}"
+        )
     return "Draw by draw, against three standard errors, and for all larger sizes too."
 
 
@@ -331,7 +355,7 @@ def judge_estimate(answer, features: np.ndarray, labels: np.ndarray, count: int,
             f"your estimate is {estimate:.3f}. Do you use the folds, the number of columns and the classifier that "
             "your function gets?"
         )
-    expected = scores.std(ddof=1) / np.sqrt(len(scores))
+    expected = (scores.var(ddof=1) / len(scores)) ** 0.5
     if not np.isclose(error, expected, rtol=0.01):
         case = f"The estimate is right. Its standard error is {error:.4f} in your answer"
         spreads = (scores.std(ddof=1), scores.std())

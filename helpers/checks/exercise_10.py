@@ -52,7 +52,7 @@ def maps_of(network: str) -> dict[str, np.ndarray]:
     backbone = build_backbone(network, "mini")
     names = [name for of_block in backbone.blocks.values() for name in of_block]
     outputs = [backbone.model.get_layer(name).output for name in names]
-    maps = keras.Model(backbone.model.input, outputs)(few_images(), training=False)
+    maps = keras.Model(inputs=backbone.model.input, outputs=outputs)(few_images(), training=False)
     return dict(zip(names, map(np.asarray, maps), strict=True))
 
 
@@ -153,6 +153,19 @@ def judge_gains(answer, table: pd.DataFrame, baseline: str) -> None:
         "are relative to the baseline. Wanted are points, the plain difference": others / base - 1,
         "compare with the mean of the baseline. Each domain has a baseline of its own": 100 * (others - base.mean()),
         "are the accuracies in percent. Nothing has been subtracted": 100 * others,
+        "have lost their sign: a method that is worse than the baseline has a negative gain": 100 * abs(others - base),
+        "compare with the best method of each domain. Wanted is the baseline that the function is given": 100
+        * (others - table.max(axis=1).to_numpy()[:, None]),
+        "compare with the mean of each domain. Wanted is the baseline that the function is given": 100
+        * (others - table.mean(axis=1).to_numpy()[:, None]),
+        "compare each method with the next one in the table. Wanted is the baseline": 100
+        * table.diff(axis=1)[methods].to_numpy(),
+        "are quotients. Wanted are differences": others / base,
+    }
+    mistakes |= {
+        f"compare with {other!r}, but the function was given {baseline!r}": 100 * (others - table[[other]].to_numpy())
+        for other in table
+        if other != baseline
     }
     if not np.allclose(values, 100 * (others - base), atol=0.051):
         for words, numbers in mistakes.items():
@@ -202,7 +215,7 @@ class Spoiler:
 
 def ruined(kind: str, severity: int) -> int:
     """Return how many of 40 pictures a corruption ruins."""
-    return (3 + 2 * KINDS.index(kind)) * severity
+    return (5, 8, 3)[KINDS.index(kind)] * severity  # the last kind is the mildest
 
 
 def check_robustness(robustness) -> str:
@@ -255,6 +268,12 @@ def judge_robustness(mean: float, loss: float) -> None:
         spoilt[-1].mean(): "is that of the last kind only",
         spoilt[:, -1].mean(): "is that of the last severity only",
         spoilt[-1, -1]: "is that of the last case only",
+        spoilt.min(): "is that of the worst case. Wanted is the mean of all",
+        spoilt.max(): "is that of the mildest case. Wanted is the mean of all",
+        spoilt[0].mean(): "is that of the first kind only",
+        spoilt[:, 0].mean(): "is that of the first severity only",
+        spoilt[0, 0]: "is that of the first case only",
+        spoilt.sum(): "is a sum. Divide by the number of cases",
         1 - wanted: "is the part that is *wrong*. Wanted is the accuracy",
         100 * wanted: "is in percent. Wanted is a number from 0 to 1",
         np.median(spoilt): "is the median. Wanted is the mean",
@@ -294,9 +313,16 @@ class NotedTraining(keras.Sequential):
         phase = {"optimizer": self.optimizer, "before": self.noted_weights()}
         phase["rate"] = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
         self.run_eagerly = True  # for so few steps, faster than making a graph
+        self.__dict__["images_seen"] = 0
         history = super().fit(*args, **kwargs)
-        phases.append(phase | {"after": self.noted_weights()})
+        phases.append(
+            phase | {"after": self.noted_weights(), "images": self.__dict__["images_seen"] / max(len(history.epoch), 1)}
+        )
         return history
+
+    def train_step(self, data):
+        self.__dict__["images_seen"] += len(data[0])
+        return super().train_step(data)
 
     def noted_weights(self) -> dict[str, list[np.ndarray]]:
         """Return the weights of each layer that has some, by the layer's name; the head is "head"."""
@@ -329,6 +355,12 @@ def check_head_first(head_first) -> str:
         )
         check_loss(model, x, y)  # first: with a wrong loss, nothing may move
         judge_phases(phases[0], phases[1], rate)
+        for phase, name in zip(phases, ("first", "second"), strict=True):
+            expect(
+                phase["images"] >= len(x),
+                f"In the {name} phase, an epoch has {phase['images']:.0f} of the {len(x)} pictures. Both phases take "
+                "all of them.",
+            )
     return "First only the head moved; then all layers, at a tenth of the rate, and BatchNorm stayed bit by bit."
 
 

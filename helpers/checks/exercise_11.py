@@ -147,6 +147,8 @@ def mistake_tables(logits: np.ndarray, labels: np.ndarray, files: list[str], k: 
         "first": first(wrong[:k], certainty),
         "unsorted": [files[row] for row in wrong[:k]],
         "turned": first(wrong, certainty)[::-1],
+        "file": sorted(first(wrong, certainty)),
+        "far": first(wrong, certainty - own),
         "answers": first(np.flatnonzero(logits.argmax(axis=1) == labels), certainty),
     }
 
@@ -161,6 +163,8 @@ MISTAKES = {
     "answer",
     "first": "these are the first mistakes in the list, sorted. First sort all mistakes, then take some",
     "unsorted": "these are the first mistakes in the list, as they come. Wanted are the most certain ones",
+    "file": "these are the right rows, sorted by the file",
+    "far": "they are sorted by how far the two probabilities are apart. Wanted is the probability of the answer",
     "turned": "these are the right rows, in the opposite order",
 }
 
@@ -183,7 +187,19 @@ def check_mistakes(worst_mistakes) -> str:
             f"The columns are {', '.join(map(str, table.columns))}; wanted are {', '.join(COLUMNS)}.",
         )
         judge_table(table, *kept, k)
+    expect_empty_table(worst_mistakes, logits, logits.argmax(axis=1), files)
     return "The most certain mistakes, with their files, both names and the probability."
+
+
+def expect_empty_table(worst_mistakes, logits: np.ndarray, labels: np.ndarray, files: list[str]) -> None:
+    """Raise ``Wrong`` unless an answer to 11.2 copes with a network that makes no mistake."""
+    case = "Where the network makes no mistake, your function"
+    try:
+        table = worst_mistakes(logits.copy(), labels.copy(), ANIMALS, list(files), 3)
+    except Exception as error:  # whatever the learner's code raises
+        raise Wrong(f"{case} stops with {type(error).__name__}. Wanted is a table without rows.") from error
+    expect(isinstance(table, pd.DataFrame), f"{case} returns {type(table).__name__}. Wanted is a table without rows.")
+    expect(len(table) == 0, f"{case} returns {len(table)} rows. Wanted is a table without rows.")
 
 
 def judge_table(table: pd.DataFrame, logits: np.ndarray, labels: np.ndarray, files: list[str], k: int) -> None:

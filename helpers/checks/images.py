@@ -13,6 +13,7 @@ from helpers.profiles import Profile
 
 _COUNT = 1000
 UNSEEN_SEED = 987_654_321  # no reader's seed
+GRADING = False  # True where marks are given: then ``expect_no_look_up`` takes other images, too
 
 
 def unseen_images(profile: Profile, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 import helpers.quiet  # noqa: F401
+from helpers.checks import images as unseen
 from helpers.checks.images import unseen_images
 from helpers.checks.task import expect
+from helpers.data import emoji10
 from helpers.profiles import Profile, find_profile
 
 import keras
@@ -42,22 +45,47 @@ def check_classifier(classify: Callable, profile: Profile | str, seed: int, targ
         Wrong: it misses the target (the message says by how much), or returns something else than labels.
     """
     profile = find_profile(profile)
-    return judge_labels(classify, *unseen_images(profile, seed), targets[profile.name])
+    message = judge_labels(classify, *unseen_images(profile, seed), targets[profile.name])
+    if profile.dataset == "emoji10":
+        expect_no_look_up(classify, _new_emoji, targets[profile.name])
+    return message
+
+
+def _new_emoji(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return 500 images of Emoji-10 and their labels."""
+    return emoji10.load_split("test", 500, seed)
+
+
+def expect_no_look_up(classify: Callable, draw: Callable[[int], tuple[np.ndarray, np.ndarray]], target: float) -> None:
+    """Where marks are given, judge a classifier on images that nobody can have seen, too.
+
+    The images of the check are made by the course, which a learner has: their labels can be looked up. A classifier
+    that has learned is not more than four standard errors below its target on others.
+
+    Args:
+        classify: see ``check_classifier``.
+        draw: takes a seed, returns images and labels.
+        target: the accuracy to reach on the images of the check.
+
+    Raises:
+        Wrong: it knows the images of the check only.
+    """
+    if not unseen.GRADING:
+        return
+    images, labels = draw(secrets.randbelow(2**31))
+    answer = _labels_of(classify, images)
+    accuracy = float(np.mean(answer == labels))
+    error = (target * (1 - target) / len(labels)) ** 0.5
+    expect(
+        accuracy >= target - 4 * error,
+        f"On {len(labels)} new pictures of the same kind the accuracy is {accuracy:.3f}, far below what it is on the "
+        "pictures of the check. Does your function look up their labels?",
+    )
 
 
 def judge_labels(classify: Callable, images: np.ndarray, labels: np.ndarray, target: float) -> str:
     """Judge a classifier on unseen images ``(n, 32, 32, 3)`` uint8 with labels ``(n,)``, as ``check_classifier``."""
-    answer = np.asarray(classify(images.copy()))
-    expect(
-        answer.ndim != 2 or answer.shape[1] == 1,
-        f"For {len(images)} pictures your function returns an array of shape {answer.shape}: scores for each class? "
-        "Wanted is one label for each picture.",
-    )
-    answer = answer.reshape(-1)
-    expect(
-        len(answer) == len(labels),
-        f"For {len(images)} pictures your function returns {len(answer)} labels.",
-    )
+    answer = _labels_of(classify, images)
     accuracy = float(np.mean(answer == labels))
     error = (target * (1 - target) / len(labels)) ** 0.5
     if accuracy < 0.15:
@@ -72,3 +100,27 @@ def judge_labels(classify: Callable, images: np.ndarray, labels: np.ndarray, tar
         f"{100 * (target - accuracy):.1f} points are missing. {advice}",
     )
     return f"Accuracy {accuracy:.3f} on {len(labels)} unseen pictures; the target was {target:.2f}."
+
+
+def _labels_of(classify: Callable, images: np.ndarray) -> np.ndarray:
+    """Return the labels ``(n,)`` that a classifier gives, as an array of integers, or floats that are whole.
+
+    Raises:
+        Wrong: it gives something else than one whole number for each image.
+    """
+    answer = np.array(classify(images.copy()), subok=False)
+    expect(
+        answer.ndim != 2 or answer.shape[1] == 1,
+        f"For {len(images)} pictures your function returns an array of shape {answer.shape}: scores for each class? "
+        "Wanted is one label for each picture.",
+    )
+    answer = answer.reshape(-1)
+    expect(
+        len(answer) == len(images),
+        f"For {len(images)} pictures your function returns {len(answer)} labels.",
+    )
+    expect(
+        answer.dtype.kind in "iu" or (answer.dtype.kind == "f" and np.array_equal(answer, answer.round())),
+        f"Your function returns values of the type {answer.dtype}. Wanted are labels: whole numbers.",
+    )
+    return answer

@@ -1,7 +1,8 @@
 """The offline bundle: one folder with data, weights and hub modules, for a room without internet.
 
-The variable ``COURSE_BUNDLE`` names it. It holds ``datasets/``, ``models/``, ``hub/`` and ``MANIFEST.json``
-(the size and the sha256 of each file), and is only ever read.
+The variable ``COURSE_BUNDLE`` names it; ``~`` in it is the user's folder. It holds ``datasets/``, ``models/``, ``hub/``
+and ``MANIFEST.json`` (the size and the sha256 of each file), and is only ever read. A damaged file stops what needs it,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
+import re
+import stat
+from pathlib import Path, PurePosixPath
 
 _checked: set[tuple] = set()  # files whose sha256 was right: with its size and its time of change
 
@@ -60,27 +63,51 @@ def bundle_folder(name: str) -> Path | None:
     return folder / name if inside else None
 
 
+def bundle_place() -> Path | None:
+    """Return the folder that COURSE_BUNDLE names, which may not exist; None if it is not set."""
+    place = os.environ.get("COURSE_BUNDLE")
+    return Path(os.path.expanduser(place)).absolute() if place else None  # Path's raises for ~nobody
+
+
 def _open_bundle() -> tuple[Path, dict[str, dict]]:
     """Return the folder that COURSE_BUNDLE names, and its files as ``read_manifest`` does; none if it is not set."""
-    if not os.environ.get("COURSE_BUNDLE"):
-        return Path(), {}
-    folder = Path(os.environ["COURSE_BUNDLE"]).absolute()
-    return folder, read_manifest(folder)
+    folder = bundle_place()
+    return (folder, read_manifest(folder)) if folder else (Path(), {})
 
 
 def read_manifest(folder: Path) -> dict[str, dict]:
-    """Return the manifest's ``files``: path inside the bundle -> {"bytes", "sha256"}."""
+    """Return the manifest's ``files``: path inside the bundle -> {"bytes", "sha256"}.
+
+    A path has ``/`` between its parts and does not lead out of the bundle; "bytes" is a whole number; "sha256" is 64
+    hexadecimal digits, small or capital ones. The manifest is UTF-8, with or without a byte-order mark.
+
+    Raises:
+        SourceError: there is no manifest, or it is not like this.
+    """
     manifest = folder / "MANIFEST.json"
     try:
-        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        return {file: {"bytes": int(entry["bytes"]), "sha256": entry["sha256"]} for file, entry in files.items()}
+        files = json.loads(manifest.read_text(encoding="utf-8-sig"))["files"]
+        return {name: _check_entry(name, entry["bytes"], entry["sha256"]) for name, entry in files.items()}
     except OSError as error:
         raise SourceError(
             f"{folder} is no bundle: its MANIFEST.json cannot be read ({error.strerror}). Name the folder that holds "
             "datasets/, models/, hub/ and MANIFEST.json, or unset COURSE_BUNDLE."
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{manifest} is not a bundle's manifest ({error!r}). Copy the bundle again.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200] if isinstance(error, ValueError) else type(error).__name__
+        raise SourceError(f"{manifest} is not a bundle's manifest ({reason}). Copy the bundle again.") from None
+
+
+def _check_entry(name: str, size: int, digest: str) -> dict:
+    """Return one entry of a manifest; a ValueError says what is wrong with it."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or re.search(r"[\x00\\:]", name) or str(path) != name or name == ".":
+        raise ValueError(f"{name[:80]!r} is no path inside the bundle")
+    if type(size) is not int or size < 0:
+        raise ValueError(f"the size of {name} is {str(size)[:20]}, which is no number of bytes")
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-fA-F]{64}", digest):
+        raise ValueError(f"the sha256 of {name} is not 64 hexadecimal digits")
+    return {"bytes": size, "sha256": digest.lower()}
 
 
 def check_file(folder: Path, file: str, entry: dict) -> None:
@@ -89,22 +116,31 @@ def check_file(folder: Path, file: str, entry: dict) -> None:
     Raises:
         SourceError: it is missing, cut or changed.
     """
+    path = folder / file
     try:
-        status = (folder / file).stat()
-    except OSError:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"{path} is no file, but the manifest of the bundle says so. Copy the bundle again.")
+        stamp = (path, entry["sha256"], status.st_size, status.st_mtime_ns)
+        right = status.st_size == entry["bytes"] and (stamp in _checked or digest_of(path) == entry["sha256"])
+    except FileNotFoundError:
         raise SourceError(
             f"The bundle {folder} lacks {file}, which its manifest names. "
             "Copy the bundle again, or unset COURSE_BUNDLE to download instead."
         ) from None
+    except OSError as error:
+        raise SourceError(
+            f"The bundle file {path} cannot be read ({error.strerror or error}). Give yourself the right to read it, "
+            "or copy the bundle again."
+        ) from None
     if status.st_size != entry["bytes"]:
         raise SourceError(
-            f"The bundle file {folder / file} has {status.st_size} bytes, the manifest says {entry['bytes']}: "
+            f"The bundle file {path} has {status.st_size} bytes, the manifest says {entry['bytes']}: "
             "it was cut while copying. Copy it again."
         )
-    stamp = (folder / file, entry["sha256"], status.st_size, status.st_mtime_ns)
-    if stamp not in _checked and digest_of(folder / file) != entry["sha256"]:
+    if not right:
         raise SourceError(
-            f"The bundle file {folder / file} has the right size but not the sha256 that the manifest "
+            f"The bundle file {path} has the right size but not the sha256 that the manifest "
             "names: it was changed or damaged. Copy it again from the source of the bundle."
         )
     _checked.add(stamp)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 import helpers.quiet  # noqa: F401
 from helpers.data import emoji10
 from helpers.data.datasets import load_data
-from helpers.files.bundle import MissingSourceError
+from helpers.files.bundle import MissingSourceError, SourceError
 from helpers.files.downloads import SOURCES, get_file
 from helpers.files.weights import weights_source
 from helpers.models.backbones import BACKBONES, EMBEDDED_WEIGHTS, Preprocessing, build_backbone
@@ -80,6 +81,9 @@ def load_classifier(profile: Profile, size: int = 1000, seed: int = 0) -> Pretra
         profile: its ``backbone`` is loaded.
         size: number of images to try it on.
         seed: which images.
+
+    Raises:
+        SourceError: a file is there but damaged; the message names it.
     """
     if profile.dataset != "emoji10":
         try:
@@ -111,15 +115,27 @@ def _load_imagenet_classifier(profile: Profile, size: int, seed: int) -> Pretrai
     network = BACKBONES[profile.backbone]
     arguments = {"alpha": profile.alphas[profile.backbone]} if profile.backbone in profile.alphas else {}
     inputs = keras.Input((profile.image_size, profile.image_size, 3), name="pixels")
-    built = network.build(
-        weights=str(get_file(weights_source(profile.backbone, **arguments, top=True))),
-        input_tensor=Preprocessing(network.preprocessing, name="preprocessing")(inputs),
-        input_shape=inputs.shape[1:],
-        **arguments,
+    weights, listing = (
+        get_file(weights_source(profile.backbone, **arguments, top=True)),
+        get_file(SOURCES["imagenet_classes"]),
     )
+    try:
+        built = network.build(
+            weights=str(weights),
+            input_tensor=Preprocessing(network.preprocessing, name="preprocessing")(inputs),
+            input_shape=inputs.shape[1:],
+            **arguments,
+        )
+    except (OSError, ValueError, KeyError) as error:  # cut, or of another network
+        raise _damaged(weights, error) from error
     model = keras.Model(inputs, built.output)
-    with open(get_file(SOURCES["imagenet_classes"]), encoding="utf-8") as file:
-        names = [name for _, (_, name) in sorted(json.load(file).items(), key=lambda item: int(item[0]))]
+    try:
+        classes = json.loads(listing.read_text(encoding="utf-8"))
+        names = [name for _, (_, name) in sorted(classes.items(), key=lambda item: int(item[0]))]
+        if len(names) != model.output_shape[-1]:
+            raise ValueError(f"{len(names)} classes, not {model.output_shape[-1]}")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(listing, error) from error
     label_of_class = np.full(len(names), -1)
     for label, classes in enumerate(_IMAGENET_CLASSES[name] for name in emoji10.CLASS_NAMES):
         for entry in classes:
@@ -128,4 +144,12 @@ def _load_imagenet_classifier(profile: Profile, size: int, seed: int) -> Pretrai
     data = load_data(replace(profile, validation_size=size), seed)
     return PretrainedClassifier(
         model, names, data.x_validation, data.y_validation, list(emoji10.CLASS_NAMES), label_of_class
+    )
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    """Return the error for a file that is not what it should be."""
+    return SourceError(
+        f"{path} cannot be read ({str(error)[:200]}). Delete it, and try again: it is downloaded anew. If it is in a "
+        "bundle, copy the bundle again."
     )

@@ -269,6 +269,11 @@ def scaled_again():
     return lambda images: classify(images / 255)
 
 
+def without_the_cast(images, labels, augment, batch_size):
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images)).batch(batch_size)
+    return dataset.map(lambda x, y: (augment(x), y))
+
+
 RIGHT = {
     "2.1": [sequential, functional, nested, OwnModel],
     "2.2": [by_scikit_learn, by_class, by_splitter],
@@ -309,6 +314,7 @@ WRONG = {
         (lambda x, y, fraction, seed: train_test_split(x, y, stratify=y, random_state=seed), "the order x_train"),
     ],
     "2.3": [
+        (without_the_cast, "of the type uint8"),
         (cached_last, "Which step keeps"),
         (cached_after_augmentation, "Which step keeps"),
         (cached_order, "same order in each epoch"),

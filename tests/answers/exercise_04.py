@@ -84,6 +84,11 @@ def in_place(head):
     )
 
 
+def with_own_loss(head):
+    in_place(head)
+    return head
+
+
 def with_softmax(head):
     return compiled("sparse_categorical_crossentropy")(keras.Sequential([head, layers.Softmax()]))
 
@@ -181,7 +186,7 @@ def returns_logits():
 RIGHT = {
     "4.1": [by_hand, by_keras],
     "4.2": [right_head, functional_head, head_with_dropout],
-    "4.3": [compiled(), in_place, compiled(optimizer=keras.optimizers.RMSprop(1e-2))],
+    "4.3": [compiled(), with_own_loss, compiled(optimizer=keras.optimizers.RMSprop(1e-2))],
     "4.4": [sequential, functional, on_its_output],
     "4.5": [(trained_with(), "mini"), (assembled, "mini")],
 }
@@ -217,10 +222,13 @@ WRONG = {
         (lambda name, shape, classes: layers.Dense(classes), "not a keras.Model"),
     ],
     "4.3": [
+        (compiled("categorical_crossentropy"), "is for one-hot labels"),
+        (compiled("mae"), "is it a"),
+        (in_place, "returns nothing"),
         (compiled("sparse_categorical_crossentropy"), "takes the logits for probabilities"),
         (compiled(keras.losses.SparseCategoricalCrossentropy()), "takes the logits for probabilities"),
         (compiled(keras.losses.CategoricalCrossentropy(from_logits=True)), "is for one-hot labels"),
-        (compiled("mse"), "whole numbers"),
+        (compiled("mse"), "is it a"),
         (compiled(metrics=()), "reports the loss only"),
         (compiled(metrics=["mae"]), "(and the metric)"),
         (compiled(metrics=["sparse_top_k_categorical_accuracy"]), "Is that the accuracy"),

@@ -245,15 +245,71 @@ def head_alone():
     return keras.Sequential([keras.Input((224,)), layers.Dense(10)])
 
 
+def by_bytes(model, before):
+    def same(layer):
+        return [array.tobytes() for array in layer.get_weights()] == [array.tobytes() for array in before[layer.name]]
+
+    return [layer.name for layer in model.layers if not same(layer)]
+
+
+def name_for_each_array(model, before):
+    return [
+        layer.name
+        for layer in model.layers
+        for old, new in zip(before[layer.name], layer.get_weights(), strict=True)
+        if not np.array_equal(old, new)
+    ]
+
+
+def frozen_then_layers(model):
+    model.trainable = False
+    without_the_model(model)
+
+
+def keeps_a_dense(model):
+    layer_by_layer(model)
+    model.layers[-1].trainable = False
+    [layer for layer in model.layers if layer.weights and not is_norm(layer)][-1].trainable = False
+
+
+def whole_flag_false(model, base, x, y):
+    first_all(base)
+    model.trainable = False
+    model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=loss)
+    model.fit(x, y, verbose=0)
+
+
 RIGHT = {
-    "5.1": [exact, by_loop],
-    "5.2": [layer_by_layer, off_and_on],
-    "5.3": [by_blocks(last_blocks), with_if],
-    "5.4": [phase(), returning, functional],
+    "5.1": [
+        by_bytes,
+        lambda model, before: tuple(exact(model, before)),
+        lambda model, before: (name for name in exact(model, before)),
+        exact,
+        by_loop,
+    ],
+    "5.2": [
+        frozen_then_layers,
+        lambda model: [setattr(layer, "trainable", not is_norm(layer)) for layer in model.layers],
+        layer_by_layer,
+        off_and_on,
+        without_the_model,
+    ],
+    "5.3": [
+        lambda backbone, count: [
+            setattr(x, "trainable", x in last_blocks(backbone, count) and not is_norm(x)) for x in backbone.model.layers
+        ],
+        by_blocks(last_blocks),
+        with_if,
+        by_blocks(last_blocks, start=False),
+    ],
+    "5.4": [phase(frozen_then_layers), phase(), returning, functional],
     "5.5": [(budgeted(), "mini"), (functional_with_budget, "mini")],
 }
 WRONG = {
     "5.1": [
+        (name_for_each_array, "a name twice"),
+        (by_comparing(np.array_equal, last=3), "BatchNorm layer, and its moving variance"),
+        (lambda model, before: dict.fromkeys(exact(model, before)), "a list of names"),
         (by_comparing(np.allclose), "last bit"),
         (by_comparing(np.array_equal, last=1), "BatchNorm layer, and its moving variance"),
         (by_comparing(np.array_equal, last=2), "BatchNorm layer, and its moving variance"),
@@ -266,27 +322,32 @@ WRONG = {
         (lambda model, before: print(end=""), "returns nothing"),
     ],
     "5.2": [
-        (wrong_order, "What was set last?"),
-        (first_all, "are frozen after your function: third_bn"),
+        (keeps_a_dense, "1 layer other than BatchNorm is frozen"),
+        (lambda model: None, "nothing can learn"),
+        (wrong_order, "what was set last?"),
+        (first_all, "is frozen after your function: third_bn"),
         (called_in_inference_mode, "BatchNorm layers are trainable"),
         (freezes_everything, "nothing can learn"),
         (last_norm_only, "1 of 2 BatchNorm layers"),
-        (last_layers_only, "are frozen after your function"),
-        (without_the_model, "own flag is False"),
-        (by_name, "BatchNorm layers are trainable"),
+        (last_layers_only, "is frozen after your function"),
+        (by_name, "third_bn"),
         (norm_only, "nothing can learn"),
     ],
     "5.3": [
+        (by_blocks(lambda b, count: last_layers(b, count), start=False), "*layers* have the flag"),
+        (by_blocks(lambda b, count: first_blocks(b, count), start=False), "first ones"),
+        (by_blocks(last_blocks, freeze=False, norm=True), "before these blocks can learn, too"),
         (by_blocks(with_minus), "the last 0 of a list"),
-        (by_blocks(last_layers), "nothing can learn"),
+        (by_blocks(last_layers), "*layers* have the flag"),
         (by_blocks(lambda b, count: last_layers(b, 3 * count)), "blocks, or layers?"),
         (by_blocks(last_blocks, norm=True), "BatchNorm layers are trainable"),
         (by_blocks(last_blocks, freeze=False), "before these blocks can learn, too"),
-        (by_blocks(last_blocks, start=False), "own flag is False"),
         (by_blocks(only_the_last), "cannot learn, and should"),
-        (by_blocks(first_blocks), "cannot learn, and should"),
+        (by_blocks(first_blocks), "these blocks are the first ones"),
     ],
     "5.4": [
+        (whole_flag_false, "flag of the whole model is False"),
+        (phase(rate=0.0), "calls fit, but no number has moved"),
         (not_compiled, "When does fit obey a changed flag?"),
         (compiled_too_early, "When does fit obey a changed flag?"),
         (phase(lambda base: None), "Look at its flags"),

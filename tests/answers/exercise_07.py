@@ -276,7 +276,7 @@ WRONG = {
     ],
     "7.5": [
         ((of_random_weights(layers.GlobalAveragePooling2D), "mini"), "points are missing"),
-        ((without_the_helper(scale=1 / 255), "mini"), "[0, 255] your module reaches the target"),
+        ((without_the_helper(scale=1 / 255), "mini"), "yours works better with [0, 255]"),
         ((of_random_weights(), "mini"), "feature maps"),
         ((of_random_weights(layers.Flatten, lambda: layers.Dense(10)), "mini"), "Are these logits"),
         ((of_random_weights(layers.Flatten, side=48), "mini"), "does not take pictures of 32 x 32"),

@@ -1,6 +1,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterGrid
@@ -152,16 +153,86 @@ def fitted(model, images=500):
     return train
 
 
+def recursive(values):
+    if not values:
+        return [{}]
+    name, *others = values
+    return [{name: value} | point for value in values[name] for point in recursive({n: values[n] for n in others})]
+
+
+def by_index(values):
+    sizes = [len(of_name) for of_name in values.values()]
+    for place in np.ndindex(*sizes):
+        yield {name: values[name][i] for name, i in zip(values, place, strict=True)}
+
+
+def one_dict(values):
+    point, points = {}, []
+    for each in itertools.product(*values.values()):
+        point.update(zip(values, each, strict=True))
+        points.append(point)
+    return points
+
+
+def by_stack(table):
+    accuracies = table.loc[table["error"].eq(""), [f"epoch {epoch}" for epoch in range(1, 13)]].stack()
+    row, epoch = accuracies.idxmax()
+    return {"EPOCHS": int(epoch[6:]), "LEARNING_RATE": table["LEARNING_RATE"][row], "FROZEN": table["FROZEN"][row]}
+
+
+def best_mean(table):
+    rows = table[table["error"] == ""]
+    names = [column for column in rows if column.startswith("epoch")]
+    best = rows.loc[rows[names].mean(axis=1).idxmax()]
+    epochs = int(np.argmax(best[names].to_numpy(float))) + 1
+    return {"LEARNING_RATE": best["LEARNING_RATE"], "FROZEN": best["FROZEN"], "EPOCHS": epochs}
+
+
+def errors(factor=2.0, divide=lambda n: n**0.5, ddof=1):
+    def real_difference(a, b):
+        lead = a - b
+        return bool(abs(lead.mean()) * divide(len(a)) > factor * lead.std(ddof=ddof))
+
+    return real_difference
+
+
 RIGHT = {
-    "8.1": [np.geomspace, by_logspace, by_multiplying],
-    "8.2": [ParameterGrid, by_loops, by_product],
-    "8.3": [chooser(), by_a_loop, by_melting],
-    "8.4": [by_standard_error, by_t_test, by_a_loop_over_seeds],
+    "8.1": [
+        lambda low, high, count: low * (high / low) ** (np.arange(count) / (count - 1)),
+        lambda low, high, count: np.exp(np.linspace(np.log(low), np.log(high), count)).tolist(),
+        lambda low, high, count: (float(rate) for rate in np.geomspace(low, high, count)),
+        lambda low, high, count: pd.Series(np.geomspace(low, high, count)),
+        lambda low, high, count: tuple(np.logspace(np.log2(low), np.log2(high), count, base=2)),
+        np.geomspace,
+        by_logspace,
+        by_multiplying,
+    ],
+    "8.2": [
+        recursive,
+        by_index,
+        lambda values: np.array(by_loops(values), dtype=object),
+        lambda values: pd.MultiIndex.from_product(values.values(), names=list(values)).to_frame().to_dict("records"),
+        ParameterGrid,
+        by_loops,
+        by_product,
+    ],
+    "8.3": [by_stack, chooser(), by_a_loop, by_melting],
+    "8.4": [
+        errors(),
+        lambda a, b: abs(np.mean(a - b)) > 2 * stats.sem(a - b),
+        lambda a, b: np.abs((pd.Series(b) - a).mean()) > 2 * (pd.Series(b) - a).sem(),
+        by_standard_error,
+        by_a_loop_over_seeds,
+    ],
     "8.5": [by_max, by_loop],
     "8.6": [(fitted(SVC(C=5)), "mini"), (fitted(LogisticRegression(C=0.03, max_iter=1000)), "mini")],
 }
 WRONG = {
     "8.1": [
+        (lambda low, high, count: np.geomspace(low, high, count)[::-1], "from high to low"),
+        (lambda low, high, count: np.geomspace(low, high, count + 2)[1:-1], "goes from"),
+        (lambda low, high, count: high, "wanted is a list"),
+        (lambda low, high, count: np.random.default_rng(0).permutation(np.geomspace(low, high, count)), "For 4 rates"),
         (np.linspace, "the same *difference*"),
         (lambda low, high, count: np.geomspace(low, high, count, endpoint=False), "Is the last rate among them"),
         (lambda low, high, count: np.geomspace(low, high, count + 1)[1:], "begins at"),
@@ -170,6 +241,9 @@ WRONG = {
         (lambda low, high, count: None, "returns nothing"),
     ],
     "8.2": [
+        (one_dict, "one and the same dict"),
+        (lambda values: by_loops(values)[1:], "combinations; yours are"),
+        (lambda values: len(by_loops(values)), "The check cannot use"),
         (side_by_side, "side by side"),
         (one_at_a_time, "combinations; yours are"),
         (lambda values: [values], "one value for each parameter"),
@@ -179,6 +253,8 @@ WRONG = {
         (lambda values: by_loops(values) * 2, "different"),
     ],
     "8.3": [
+        (best_mean, "mean over its epochs"),
+        (lambda table: {"LEARNING_RATE": 1e-3, "FROZEN": 3, "EPOCHS": 12}, "EPOCHS is 12"),
         (chooser("training"), "*training* accuracy"),
         (chooser("test"), "*test* accuracy"),
         (chooser(finished=False), "this run failed"),
@@ -189,13 +265,19 @@ WRONG = {
         (lambda table: chooser()(table)["EPOCHS"], "wanted is a dict"),
     ],
     "8.4": [
+        (errors(1), "asks for one standard error"),
+        (errors(3), "three standard errors"),
+        (errors(divide=lambda n: n), "by the number of values"),
+        (errors(ddof=0), "ddof=1"),
+        (errors(divide=lambda n: 1), "root of their number"),
         (lambda a, b: bool(b.mean() != a.mean()), "Compare the mean difference"),
         (unpaired, "subtract seed by seed"),
+        (by_t_test, "a limit from a table"),
         (spread_instead_of_error, "root of their number"),
         (one_sided, "either sign"),
         (lambda a, b: bool(abs((b - a).mean()) > (b - a).std(ddof=1)), "root of their number"),
         (lambda a, b: bool(abs((b - a).mean()) > 2 * (b - a).std() / np.sqrt(len(a))), "ddof=1"),
-        (lambda a, b: bool(len(set(np.sign(b - a))) == 1 and (a != b).any()), "takes it for real"),
+        (lambda a, b: bool(len(set(np.sign(b - a))) == 1 and (a != b).any()), "not the signs alone"),
         (lambda a, b: bool(abs(b.mean() - a.mean()) > 0.01), "Compare the mean difference"),
         (lambda a, b: abs(b.mean() - a.mean()), "True or False"),
     ],

@@ -278,15 +278,55 @@ def scores(images, labels):
     return lambda new: model.predict_proba(features_of(new))
 
 
+def with_pandas_sample(labels, per_class, seed):
+    return pd.Series(labels).groupby(labels).sample(per_class, random_state=seed).index.to_list()
+
+
+def counting_from_zero(labels, per_class, seed):
+    random = np.random.default_rng(seed)
+    places = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
+    return np.concatenate([random.choice(of_label, per_class, replace=False) for of_label in places])
+
+
+def last_unclear(new, old):
+    lead = new - old
+    clear = lead.mean(axis=1) > 3 * lead.sem(axis=1)
+    return clear[~clear].index[-1] if (~clear).any() else clear.index[0]
+
+
+def instead_of_none(value):
+    def clear_from(new, old):
+        answer = by_sem(new, old)
+        return value if answer is None else answer
+
+    return clear_from
+
+
+def stops_without_one(new, old):
+    answer = by_sem(new, old)
+    return next(size for size in new.index if size == answer)
+
+
+def by_numpy(new, old):
+    lead = new.to_numpy() - old.to_numpy()
+    clear = lead.mean(1) * np.sqrt(lead.shape[1]) > 3 * lead.std(1, ddof=1)
+    unclear = np.flatnonzero(~clear)
+    first = unclear[-1] + 1 if len(unclear) else 0
+    return new.index[first] if first < len(clear) else None
+
+
 RIGHT = {
-    "9.1": [by_choice, by_stratified_indices, by_groupby, by_going_through_a_permutation],
+    "9.1": [with_pandas_sample, by_choice, by_stratified_indices, by_groupby, by_going_through_a_permutation],
     "9.2": [curve(), by_pipeline, by_hand],
-    "9.3": [by_sem, by_cummin, by_trying_each_size, crossing()],
+    "9.3": [by_numpy, by_sem, by_cummin, by_trying_each_size, crossing()],
     "9.4": [by_cross_val_score, by_a_loop_over_folds],
     "9.5": [(few(SVC(C=5)), "mini"), (few(LogisticRegression(C=0.03, max_iter=1000)), "mini"), (linear_head, "mini")],
 }
 WRONG = {
     "9.1": [
+        (counting_from_zero, "do not count from 0"),
+        (lambda labels, per_class, seed: by_choice(labels, per_class, seed).astype(float), "indices, integers"),
+        (lambda labels, per_class, seed: by_choice(labels, per_class, seed)[1:], "chooses 17"),
         (not_stratified, "of the classes [0, 1, 2]"),
         (by_stratify, "more of some classes"),
         (with_repeats, "some come twice"),
@@ -318,6 +358,11 @@ WRONG = {
         (lambda *arguments: by_pipeline(*arguments).iloc[:-1], "Wanted is each size with each seed"),
     ],
     "9.3": [
+        (last_unclear, "*not* clear"),
+        (instead_of_none(-1), "Wanted is None"),
+        (instead_of_none(200), "Wanted is None"),
+        (instead_of_none("none"), "Wanted is None"),
+        (stops_without_one, "should return None"),
         (crossing(paired=False), "subtract seed by seed"),
         (crossing(later=False), "at all larger ones"),
         (crossing(sign=0), "*worse*"),

@@ -243,11 +243,48 @@ def by_power_spectrum(images, labels):
     return make_pipeline(FunctionTransformer(spectrum), SVC(C=5)).fit(images, labels).predict
 
 
+def by_numpy(table, baseline):
+    names = [name for name in table if name != baseline]
+    values = 100 * (table[names].to_numpy() - table[[baseline]].to_numpy())
+    order = values.max(axis=1).argsort()[::-1]
+    return pd.DataFrame(values[order], table.index[order], names)
+
+
+def part_of_the_data(first=6, second=6):
+    def head_first(model, x, y, learning_rate):
+        by_phase = two_phases()
+        fit = model.fit
+        sizes = iter((first, second))
+
+        def fewer(x, y, **options):
+            size = next(sizes)
+            return fit(x[:size], y[:size], **options)
+
+        object.__setattr__(model, "fit", fewer)
+        by_phase(model, x, y, learning_rate)
+
+    return head_first
+
+
+def by_dataset(model, x, y, learning_rate):
+    import tensorflow as tf
+
+    fit = model.fit
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(5)
+    object.__setattr__(model, "fit", lambda x, y, **options: fit(batches, **options))
+    two_phases()(model, x, y, learning_rate)
+
+
 RIGHT = {
     "10.1": [cutter(), by_sequential, by_mean, by_copied_weights],
-    "10.2": [by_sub, by_a_loop, by_transposing],
-    "10.3": [by_list, by_counting, by_one_call],
-    "10.4": [two_phases(), by_sgd_in_batches],
+    "10.2": [by_numpy, by_sub, by_a_loop, by_transposing],
+    "10.3": [
+        lambda p, x, y, spoil, kinds, severities: np.array(by_list(p, x, y, spoil, kinds, severities)).tolist(),
+        by_list,
+        by_counting,
+        by_one_call,
+    ],
+    "10.4": [by_dataset, two_phases(), by_sgd_in_batches],
     "10.5": [(by_svm("block_2"), "mini"), (by_power_spectrum, "mini")],
 }
 WRONG = {
@@ -265,6 +302,21 @@ WRONG = {
         (lambda backbone, block: None, "returns nothing"),
     ],
     "10.2": [
+        (lambda table, baseline: by_sub(table, "scratch" if baseline == "pixels" else "pixels"), "leave it out"),
+        (lambda table, baseline: by_sub(table, baseline).abs(), "lost their sign"),
+        (lambda table, baseline: table.div(table[baseline], axis=0).drop(columns=baseline), "are quotients"),
+        (
+            lambda table, baseline: 100 * table.sub(table.max(axis=1), axis=0).drop(columns=baseline),
+            "best method of each domain",
+        ),
+        (
+            lambda table, baseline: 100 * table.sub(table.mean(axis=1), axis=0).drop(columns=baseline),
+            "mean of each domain",
+        ),
+        (
+            lambda table, baseline: 100 * table.sub(table["pixels"], axis=0).drop(columns=baseline),
+            "but the function was given 'scratch'",
+        ),
         (without_axis, "go along the rows"),
         (lambda table, baseline: by_sub(table, baseline) / 100, "are fractions"),
         (lambda table, baseline: -by_sub(table, baseline), "wrong sign"),
@@ -279,6 +331,11 @@ WRONG = {
         (lambda table, baseline: by_sub(table, baseline).max(axis=1), "wanted is a DataFrame"),
     ],
     "10.3": [
+        (changed(lambda clean, all: (all.min(), clean - all.min())), "the worst case"),
+        (changed(lambda clean, all: (all[-1, -1], clean - all[-1, -1])), "the last case only"),
+        (changed(lambda clean, all: (all.max(), 0.0)), "the mildest case"),
+        (changed(lambda clean, all: (all[0].mean(), 0.0)), "first kind only"),
+        (changed(lambda clean, all: (all.sum(), 0.0)), "is a sum"),
         (on_top_of_each_other, "spoilt already"),
         (changes_the_images, "are spoilt"),
         (changed(lambda clean, all: ((all.sum() + clean) / 10, 0.0)), "has the clean pictures in it"),
@@ -296,6 +353,8 @@ WRONG = {
         ),
     ],
     "10.4": [
+        (part_of_the_data(), "6 of the 12 pictures"),
+        (part_of_the_data(12, 6), "In the second phase, an epoch has 6"),
         (two_phases(freeze=False), "would spoil the pretrained weights"),
         (two_phases(early=3), "would spoil the pretrained weights"),
         (two_phases(unfreeze=False), "the backbone did not move"),

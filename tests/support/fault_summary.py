@@ -33,4 +33,5 @@ def pytest_terminal_summary(terminalreporter):
     for kind in sorted(tried):
         terminalreporter.write_line(f"{kind.replace('_', ' '):24}{survived[kind]:5} of {tried[kind]} survived")
     costs = ", ".join(f"{what} {count}" for what, count in lost.items())
-    terminalreporter.write_line(f"{'all':24}{survived.total():5} of {tried.total()} survived{'; ' if costs else ''}{costs}")
+    costs = f"; {costs}" if costs else ""
+    terminalreporter.write_line(f"{'all':24}{survived.total():5} of {tried.total()} survived{costs}")
