@@ -135,7 +135,7 @@ class Watch:
 
 
 def memory_file(path: str | bytes) -> bool:
-    """Tell whether a path is the memory of a process, as Linux shows it; its maps, which libraries read, are harmless."""
+    """Tell whether a path is a process' memory, as Linux shows it; its maps, which libraries read, are harmless."""
     text = path.decode(errors="replace") if isinstance(path, bytes) else path
     return "/proc" in text and text.rsplit("/", 1)[-1] == "mem"
 
