@@ -9,6 +9,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import train_one_step
 from helpers.checks.images import unseen_images
+from helpers.checks.open_task import expect_no_look_up, new_emoji
 from helpers.checks.task import NOTHING, Task, Wrong, expect
 from helpers.models.backbones import build_backbone
 from helpers.models.features import extract_features
@@ -432,7 +433,11 @@ def check_budget(train_with_budget, profile="auto", seed=0) -> str:
         "all that training changed.",
     )
     images, labels = unseen_images(profile, seed)
-    outputs = np.asarray(extract_features(model, images, cache=False))
+
+    def logits_of(images: np.ndarray) -> np.ndarray:
+        return np.asarray(extract_features(model, images, cache=False))
+
+    outputs = logits_of(images)
     classes = len(np.unique(labels))
     expect(
         outputs.shape == (len(labels), classes),
@@ -458,6 +463,8 @@ def check_budget(train_with_budget, profile="auto", seed=0) -> str:
         f"Accuracy {accuracy:.3f} on {len(labels)} unseen pictures; the target is {target:.2f}, so "
         f"{100 * (target - accuracy):.1f} points are missing. {advice}",
     )
+    if profile.dataset == "emoji10":
+        expect_no_look_up(lambda images: logits_of(images).argmax(axis=1), new_emoji, target)
     return (
         f"Accuracy {accuracy:.3f} on {len(labels)} unseen pictures with {trainable:,} trainable parameters; the target "
         f"was {target:.2f} with at most {budget:,}."

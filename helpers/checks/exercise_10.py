@@ -11,7 +11,7 @@ import pandas as pd
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import check_loss
 from helpers.checks.images import UNSEEN_SEED
-from helpers.checks.open_task import judge_labels
+from helpers.checks.open_task import expect_no_look_up, judge_labels
 from helpers.checks.task import NOTHING, Task, Wrong, expect
 from helpers.data.domains import gratings
 from helpers.models.backbones import Backbone, build_backbone
@@ -430,7 +430,10 @@ def check_gratings(train, profile: Profile | str = "auto", seed: int = 0) -> str
         callable(classify) and not isinstance(classify, keras.Model),
         f"Your function must return a function from pictures to labels; it returns {type(classify).__name__}.",
     )
-    return judge_labels(classify, *draw_gratings(100, UNSEEN_SEED), TARGETS[find_profile(profile).name])
+    target = TARGETS[find_profile(profile).name]
+    message = judge_labels(classify, *draw_gratings(100, UNSEEN_SEED), target)
+    expect_no_look_up(classify, lambda new_seed: draw_gratings(50, new_seed), target)
+    return message
 
 
 TARGETS = {"mini": 0.90, "cifar10-cpu": 0.90, "cifar10-gpu": 0.80}

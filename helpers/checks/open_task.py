@@ -47,11 +47,11 @@ def check_classifier(classify: Callable, profile: Profile | str, seed: int, targ
     profile = find_profile(profile)
     message = judge_labels(classify, *unseen_images(profile, seed), targets[profile.name])
     if profile.dataset == "emoji10":
-        expect_no_look_up(classify, _new_emoji, targets[profile.name])
+        expect_no_look_up(classify, new_emoji, targets[profile.name])
     return message
 
 
-def _new_emoji(seed: int) -> tuple[np.ndarray, np.ndarray]:
+def new_emoji(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return 500 images of Emoji-10 and their labels."""
     return emoji10.load_split("test", 500, seed)
 
