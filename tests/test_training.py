@@ -1,7 +1,8 @@
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from helpers.models.training import History, progress_bar, restart
+from helpers.models.restarting import restart
+from helpers.models.training import History, progress_bar
 
 import keras
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import helpers.quiet  # noqa: F401
-from helpers.models.training import restart
+from helpers.models.restarting import restart
 
 import keras
 import tensorflow as tf
