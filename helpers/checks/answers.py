@@ -8,11 +8,13 @@ import importlib
 import inspect
 import io
 import re
+import signal
 import sys
 import threading
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple, TextIO
 
@@ -104,6 +106,20 @@ def _show_printed(text: str) -> None:
     sys.stderr.flush()
 
 
+@contextlib.contextmanager
+def _interrupts_heard() -> Iterator[None]:
+    """Let an interrupt raise KeyboardInterrupt, also where it is ignored: in a program started in the background."""
+    before = signal.getsignal(signal.SIGINT)
+    if callable(before):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if before is None else before)
+
+
 def _judge_in_time(task: Task, number: str, answer: tuple, stdout: TextIO) -> Verdict:
     """Run the check of a task, with signs of life on ``stdout`` and a limit.
 
@@ -130,12 +146,13 @@ def _judge_in_time(task: Task, number: str, answer: tuple, stdout: TextIO) -> Ve
 
     watcher = threading.Thread(target=watch, daemon=True)
     try:
-        watcher.start()
-        try:
-            verdict = judge(task, number, answer)
-        finally:
-            done.set()
-        watcher.join()  # an interrupt that it sent at the last moment arrives here
+        with _interrupts_heard() if may_stop else contextlib.nullcontext():
+            watcher.start()
+            try:
+                verdict = judge(task, number, answer)
+            finally:
+                done.set()
+            watcher.join()  # an interrupt that it sent at the last moment arrives here
     except KeyboardInterrupt:
         done.set()
         if not late.is_set():
