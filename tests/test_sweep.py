@@ -97,7 +97,8 @@ import sys
 from helpers.sweeps import run_sweep
 points = [{"EPOCHS": epochs} for epochs in range(1, 7)]
 table = run_sweep(sys.argv[1], points, sys.argv[2], jobs=1)
-print("\n" + table.to_csv())
+print()
+print(table.to_csv())
 """
 
 
