@@ -44,7 +44,7 @@ def test_a_foreign_kernel_of_the_same_name_is_not_used(tmp_path, monkeypatch, st
 
 VARIABLES = [
     {"MPLBACKEND": "TkAgg"},
-    {"HOME": "/nonexistent"},
+    {"HOME": "/proc/nonexistent"},
     {"PYTHONWARNINGS": "error"},
     {"LC_ALL": "C", "LANG": "C"},
 ]
