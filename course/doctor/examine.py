@@ -35,19 +35,13 @@ from helpers.files.bundle import SourceError, bundle_place
 from helpers.files.cache import cache_root
 from helpers.files.downloads import explain, explain_status, keras_folder
 from helpers.files.hub_modules import cache_of_modules
+from helpers.notebook.session import KERAS_SETTINGS
 from helpers.profiles import PROFILES, Profile
 
 GIGABYTE = 1e9
 MEMORY_FOR_MINI, MEMORY_FOR_CIFAR10 = 2.5e9, 4.5e9  # the most that a lesson takes, measured
 DISK_SPACE = 1e9  # data, weights and features of all lessons
 NETWORK_SECONDS, TENSORFLOW_SECONDS = 5, 60
-KERAS_SETTINGS = {
-    "backend": "tensorflow",
-    "floatx": "float32",
-    "epsilon": 1e-7,
-    "image_data_format": "channels_last",
-    "dtype_policy": "float32",
-}
 LINES = textwrap.TextWrapper(
     110, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
 )  # paths stay whole

@@ -7,7 +7,6 @@ Everything in it may be deleted at any time.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -16,6 +15,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from helpers.files.bundle import digest_of
 
 _A_DAY = 24 * 60 * 60  # seconds
 
@@ -104,19 +105,14 @@ def write_checked(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
     unnamed = folder / f"{stem}{suffix}"
     with write_beside(unnamed) as temporary:
         yield temporary
-    os.replace(unnamed, folder / f"{stem}.{_digest_of(unnamed)}{suffix}")
+    os.replace(unnamed, folder / f"{stem}.{digest_of(unnamed)[:16]}{suffix}")
 
 
 def find_checked(folder: Path, stem: str, suffix: str) -> Path | None:
     """Return the file that ``write_checked`` wrote, or None if there is none; one that has changed is removed."""
     for path in sorted(folder.glob(f"{stem}.*{suffix}")):
-        if path.is_file() and path.name == f"{stem}.{_digest_of(path)}{suffix}":
+        if path.is_file() and path.name == f"{stem}.{digest_of(path)[:16]}{suffix}":
             return path
         print(f"{path} is damaged: it is made again.")
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return None
-
-
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

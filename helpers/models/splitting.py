@@ -81,9 +81,9 @@ def extract_maps(
         CacheFolderError: the cache folder cannot be written.
         ValueError: the images have another shape or dtype; or a map has numbers too large for float16.
     """
+    check_extractor(first_part)
     shape = (len(images), *first_part.output_shape[1:])
     kept_as = np.dtype(dtype or ("float16" if math.prod(shape) * 4 > _LARGE else "float32"))
-    check_extractor(first_part)
     folder, stem = cache_folder("maps"), f"{cache_key(first_part, images)}_{kept_as}"
     path = find_checked(folder, stem, ".npy")
     if path is not None:

@@ -7,6 +7,15 @@ import os
 from helpers.notebook.records import SESSION_TYPE, show_record
 from helpers.profiles import Profile, choose_profile
 
+# What the course computes with, by the names in ``~/.keras/keras.json``.
+KERAS_SETTINGS = {
+    "backend": "tensorflow",
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "image_data_format": "channels_last",
+    "dtype_policy": "float32",
+}
+
 
 def begin(profile_name: str, seed: int) -> Profile:
     """Choose the profile, set Keras up as the course needs it, seed every random generator, and print one line.
@@ -61,15 +70,16 @@ def _set_keras_up() -> list[str]:
     if helpers.quiet.other_backend:
         changed.append(f"backend tensorflow (KERAS_BACKEND was {helpers.quiet.other_backend})")
     config = keras.config
-    for name, wanted, now, set_to in (
-        ("floatx", "float32", config.floatx(), config.set_floatx),
-        ("image_data_format", "channels_last", config.image_data_format(), config.set_image_data_format),
-        ("epsilon", 1e-7, config.epsilon(), config.set_epsilon),
-        ("dtype policy", "float32", config.dtype_policy().name, config.set_dtype_policy),
+    for name, now, set_to in (
+        ("floatx", config.floatx(), config.set_floatx),
+        ("image_data_format", config.image_data_format(), config.set_image_data_format),
+        ("epsilon", config.epsilon(), config.set_epsilon),
+        ("dtype_policy", config.dtype_policy().name, config.set_dtype_policy),
     ):
+        wanted = KERAS_SETTINGS[name]
         if now != wanted:
             set_to(wanted)
-            changed.append(f"{name} {wanted} (was {now})")
+            changed.append(f"{name.replace('_policy', ' policy')} {wanted} (was {now})")
     return changed
 
 

@@ -100,15 +100,16 @@ def load_image_folder(
     names = layout.class_names
     y = np.array([names.index(layout.classes[number]) for number in kept], np.int64)
     given = np.array([SPLITS.index(s) if (s := layout.splits[number]) else -1 for number in kept], np.int64)
+    own_split = bool((given >= 0).any())
     _check_counts(y, names, path, given)
     pairs = near_duplicates(stored.thumbnails)
     split_of = _complete(given, y, group_numbers(pairs, len(y)), validation, test, seed)
-    _warn_of_near_duplicates(pairs, files, y, split_of, path, bool((given >= 0).any()))
+    _warn_of_near_duplicates(pairs, files, y, split_of, path, own_split)
     counts = {
         part: {name: int(np.sum(y[split_of == number] == label)) for label, name in enumerate(names)}
         for number, part in enumerate(SPLITS)
     }
-    _describe(counts, bool((given >= 0).any()), stored.white)
+    _describe(counts, own_split, stored.white)
     _warn_of_counts(counts)
     order = np.random.RandomState(seed).permutation(len(y))
     rows = {part: order[split_of[order] == number] for number, part in enumerate(SPLITS)}

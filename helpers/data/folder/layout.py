@@ -172,14 +172,14 @@ def _split_at_the_top(folders: list[Path], layout: Layout) -> list[tuple[Path, s
     listed = ", ".join(folder.name for folder in folders)
     if "train" not in found or len(set(found)) < 2 or len(set(found)) < len(found):
         raise ImageFolderError(
-            f"It cannot be told which folders are classes in {path_of(folders)}: {listed}. Several of them hold "
+            f"It cannot be told which folders are classes in {folders[0].parent}: {listed}. Several of them hold "
             f"folders of the same names ({', '.join(sorted(shared)[:5]) or 'of a split'}). If this is a split, name "
             f"its parts train, validation and test. If {listed} are the classes, say so: "
             f"classes={[folder.name for folder in folders]!r}."
         )
     if not any(inside[folder] for folder in folders if roles[folder] == "train"):
         raise ImageFolderError(
-            f"{path_of(folders)} is split already ({listed}), but the pictures in it are in no class folders, so they "
+            f"{folders[0].parent} is split already ({listed}), but the pictures in it are in no class folders, so they "
             f"have no labels. {_WANTED} If a table names the class of each picture, give it as labels='table.csv'."
         )
     places: list[tuple[Path, str, str | None]] = []
@@ -208,11 +208,6 @@ def _unwrap(folder: Path) -> Path:
     if len(inside) == 1 and inside[0].is_dir() and not inside[0].is_symlink() and _folders_in(inside[0]):
         return _unwrap(inside[0])
     return folder
-
-
-def path_of(folders: list[Path]) -> Path:
-    """Return the folder that holds these folders."""
-    return folders[0].parent
 
 
 def _check_names(names: tuple[str, ...], path: Path) -> None:
