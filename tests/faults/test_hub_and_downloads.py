@@ -450,7 +450,10 @@ def test_a_wrong_file_in_the_cache_of_keras_is_not_taken(serve, tmp_path, kind, 
         get_file(source)
 
 
-@pytest.mark.parametrize(("name", "content"), [("w.h5", h5()), ("c.json", b"{}"), ("d.tar.gz", gzip.compress(b"x"))])
+RIGHT_FILES = {"w.h5": h5(), "c.json": b"{}", "d.tar.gz": gzip.compress(b"x")}
+
+
+@pytest.mark.parametrize(("name", "content"), RIGHT_FILES.items(), ids=RIGHT_FILES)
 def test_a_right_file_takes_the_place_of_a_wrong_one(serve, tmp_path, name, content):
     path = tmp_path / "keras" / "models" / name
     path.parent.mkdir(parents=True)
