@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     seeds = commands["seeds"]
     add_run_options(seeds, ROOT / "build" / "seeds")
     seeds.add_argument("--seeds", type=positive, default=20, metavar="N", help="seeds 0 to N - 1 (default: 20)")
+    seeds.add_argument("--keep", action="store_true", help="write the table that the lessons show, in docs/results")
     seeds.set_defaults(command=seeds_command)
 
     strip_outputs = commands["strip-outputs"]
@@ -267,11 +268,18 @@ def results_command(options: argparse.Namespace) -> int:
 
 def seeds_command(options: argparse.Namespace) -> int:
     """Run lessons with many seeds; 0 only if each claim held often enough."""
-    from course.run.claim_stability import NEEDED, count_claims
+    from course.run.results import RESULTS
+    from course.run.seeds import NEEDED, count_table, keep_measured, measure_seeds
+    from helpers.profiles import find_profile
 
     lessons = find_lessons(options.lessons)
-    table = count_claims(lessons, range(options.seeds), options.profile, options.jobs, options.output, options.fresh)
+    seeds, profile = range(options.seeds), find_profile(options.profile).name
+    measured = measure_seeds(lessons, seeds, profile, options.jobs, options.output, options.fresh)
+    table = count_table(measured)
     table.to_csv(options.output / "claims.csv", index=False)
+    if options.keep:
+        names = keep_measured(measured, profile, RESULTS)
+        print(f"Kept in {RESULTS}: {', '.join(names) or 'nothing: the table there has more seeds'}.")
     print(table.to_string(index=False, max_colwidth=None))
     return 0 if (table["held"] >= NEEDED * table["runs"]).all() else 1
 

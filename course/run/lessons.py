@@ -40,6 +40,14 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
+def hardware() -> str:
+    """Return what this machine is, in words: cores, memory, system."""
+    import psutil
+
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{os.cpu_count()} cores, {memory:.0f} GB of memory, {platform.system()} on {platform.machine()}"
+
+
 def run_of(notebook: Path, profile: str, output: Path, seed: int = 0) -> Run:
     """Return the run of a notebook with a profile and a seed, which writes the executed notebook to ``output``.
 

@@ -48,7 +48,8 @@ def keep_results(report: Path, folder: Path = RESULTS) -> Path:
 
 def read_results(folder: Path = RESULTS) -> list[dict]:
     """Return the kept results: mini first, the others by name."""
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    paths = [path for path in folder.glob("*.json") if not path.name.startswith("seeds-")]
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return sorted(runs, key=lambda run: (run["profile"] != "mini", run["profile"]))
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from helpers import ASSETS
+from helpers.files.seeds_tables import seeds_table
 from helpers.profiles import PROFILES
 
 _ROOT = ASSETS.parent.parent  # what `import helpers` finds its modules in
@@ -42,6 +43,7 @@ def key_of(notebook: Path, parameters: Mapping[str, object]) -> str:
         "versions": _versions(),
         "assets": _assets(),
         "places": _places(parameters),
+        "recorded": _recorded(notebook, parameters),
         "device": [shutil.which("nvidia-smi"), os.environ.get("CUDA_VISIBLE_DEVICES")],
     }
     text = json.dumps([surroundings, sorted(seen.items())], sort_keys=True)
@@ -194,6 +196,16 @@ def _named(tree: ast.AST, folder: Path) -> Iterator[Path]:
                 counts = folder.is_relative_to(_ROOT) or file.suffix in (".py", ".ipynb")
                 if counts and file.is_file() and not file.name.startswith("."):
                     yield file
+
+
+def _recorded(notebook: Path, parameters: Mapping[str, object]) -> object:
+    """Return what a lesson shows beside its own run of what many seeds gave.
+
+    With seed 0 alone: the other runs are those of which the table is made, and nobody reads them as pages.
+    """
+    if parameters.get("SEED", 0) != 0:
+        return None
+    return seeds_table(str(parameters.get("PROFILE")))["lessons"].get(notebook.stem)
 
 
 @functools.cache

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 
 from tqdm import tqdm
-from tqdm.keras import TqdmCallback
 
 import helpers.quiet  # noqa: F401
 
@@ -53,7 +51,26 @@ class History(keras.callbacks.Callback):
         self._clock = now
 
 
-def progress_bar() -> TqdmCallback:
+class _ProgressBar(keras.callbacks.Callback):
+    """One line for a whole training: the epochs, and the last one's figures with three digits."""
+
+    def on_train_begin(self, logs=None) -> None:
+        epochs = self.params["epochs"]  # the final number, also where training goes on from an earlier epoch
+        self._bar = tqdm(total=epochs, unit="epoch", file=sys.stdout, ncols=100, mininterval=0.5, bar_format=_LAYOUT)
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        figures = (f"{name} {value:.3f}" for name, value in (logs or {}).items() if name in _SHOWN)
+        self._bar.set_postfix_str(", ".join(figures), refresh=False)
+        self._bar.update(epoch + 1 - self._bar.n)
+
+    def on_train_end(self, logs=None) -> None:
+        self._bar.close()
+
+
+_LAYOUT = "{bar:20} epoch {n_fmt}/{total_fmt} [{elapsed}]{postfix}"
+_SHOWN = ("loss", "val_loss", "val_accuracy")  # what one line has room for
+
+
+def progress_bar() -> keras.callbacks.Callback:
     """Return a callback for ``fit`` that shows one line for the whole training; use it with ``verbose=0``."""
-    bar = functools.partial(tqdm, file=sys.stdout, dynamic_ncols=False, ncols=100, mininterval=0.5)
-    return TqdmCallback(verbose=0, tqdm_class=bar)
+    return _ProgressBar()

@@ -1,7 +1,7 @@
 """Claims: sentences of a lesson that its own run must bear out.
 
-``claim`` shows a sentence with ✔ or ✘ and the figures behind it. The same output carries the claim as data,
-so that the runner and the tests can read it from the executed notebook.
+``claim`` shows a sentence with ✔ or ✘ and the figures behind it, and beside them what many seeds showed. The same
+output carries the claim as data, so that the runner and the tests can read it from the executed notebook.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 
+from helpers.files.seeds_tables import recorded_claim
+from helpers.notebook import session
+from helpers.notebook.differences import Difference
 from helpers.notebook.records import CLAIM_TYPE, show_record
 
 
@@ -17,8 +20,9 @@ def claim(sentence: str, held: bool, evidence: Mapping[str, object]) -> None:
 
     Args:
         sentence: what is claimed.
-        held: whether the run shows it.
-        evidence: the figures behind it, by name: numbers, truth values or short texts.
+        held: whether the run shows it. Where the sentence compares: ``difference.beats()``, ``.loses()`` or ``.ties()``.
+        evidence: the figures behind it, by name: differences (of ``paired_difference``), numbers, truth values or short
+            texts.
 
     Raises:
         TypeError: ``held`` is not a truth value, or ``evidence`` is empty or no mapping.
@@ -33,6 +37,9 @@ def claim(sentence: str, held: bool, evidence: Mapping[str, object]) -> None:
     shown = ", ".join(f"{name} {show(value)}" for name, value in figures.items())
     mark = "✔" if held else "✘"
     text = f"{mark} {sentence} ({shown})"
+    recorded = recorded_claim(sentence, session.chosen_profile.name) if session.chosen_profile else None
+    if recorded:
+        text += f"\n  {with_many_seeds(recorded)}"
     if not held:
         text += "\n  This run does not show it: do not believe the sentence here, and look at the figures."
 
@@ -49,6 +56,8 @@ def _plain(value) -> object:
     """Turn a NumPy or Keras scalar into a Python one that JSON can hold."""
     import numpy as np
 
+    if isinstance(value, Difference):
+        return {"difference": round(value.mean, 5), "error": round(value.error, 5)}
     if isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, np.generic):
@@ -59,5 +68,27 @@ def _plain(value) -> object:
 
 
 def show(value: object) -> str:
-    """Write a figure with three digits."""
+    """Write a figure with three digits, and a difference in points."""
+    if isinstance(value, dict):
+        return f"{100 * value['difference']:+.1f} ± {100 * value['error']:.1f} points"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def with_many_seeds(recorded: dict) -> str:
+    """Return what many seeds showed of a claim, as one line.
+
+    Args:
+        recorded: what ``helpers.files.seeds_tables.recorded_claim`` returned.
+    """
+    import numpy as np
+
+    count = len(recorded["held"])
+    parts = [f"held in {sum(recorded['held'])} of {count}"]
+    for name, values in recorded["evidence"].items():
+        means = [100 * value["difference"] for value in values if isinstance(value, dict)]
+        if len(means) > 1:
+            error = np.std(means, ddof=1) / len(means) ** 0.5
+            parts.append(
+                f"{name} {np.mean(means):+.1f} ± {error:.1f} points, from {min(means):+.1f} to {max(means):+.1f}"
+            )
+    return f"Recorded, with {count} seeds: {'; '.join(parts)}."

@@ -84,7 +84,7 @@ def show(figure: Figure, alt: str) -> None:
     from IPython.display import display
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, facecolor="white", bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=120, facecolor="white", bbox_inches="tight")
     image = base64.b64encode(buffer.getvalue()).decode()
     display({"image/png": image, "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
 
@@ -109,7 +109,11 @@ def image_grid(images: Sequence[np.ndarray], titles: Sequence[str], columns: int
 
 
 def bars(
-    values: Mapping[str, float], label: str, digits: int = 2, reference: tuple[str, float] | None = None
+    values: Mapping[str, float],
+    label: str,
+    digits: int = 2,
+    reference: tuple[str, float] | None = None,
+    errors: Mapping[str, float] | None = None,
 ) -> Figure:
     """Draw one horizontal bar for each value, with the figure at its end.
 
@@ -118,10 +122,13 @@ def bars(
         label: what the values are, with their unit.
         digits: after the decimal point.
         reference: name and place of a dashed line, such as ("chance", 0.1).
+        errors: the standard error of each value, drawn as a line to both sides; of two values it shows only roughly
+            whether they differ, as it leaves out what they share (``helpers.notebook.paired_difference``).
     """
     figure, axis = new_figure(size=(7, 0.7 + 0.45 * len(values)))
     positions = range(len(values))
-    drawn = axis.barh(positions, list(values.values()), color=COLOURS[0])
+    lengths = None if errors is None else [errors.get(name, 0.0) for name in values]
+    drawn = axis.barh(positions, list(values.values()), xerr=lengths, color=COLOURS[0], ecolor="black", capsize=3)
     axis.bar_label(drawn, fmt=f"%.{digits}f", padding=3)
     axis.set_yticks(positions, list(values))
     axis.invert_yaxis()
@@ -139,6 +146,7 @@ def curves(
     metric: str = "accuracy",
     training: bool = True,
     phase_change: int | None = None,
+    best: bool = False,
 ) -> Figure:
     """Draw training (dashed) and validation (solid) curves of several runs.
 
@@ -147,6 +155,7 @@ def curves(
         metric: which entry of the histories, such as "accuracy" or "loss".
         training: draw the training curves, too.
         phase_change: number of epochs after which a dotted line marks the next phase.
+        best: mark with a ring the epoch of the lowest validation loss, whose weights early stopping brings back.
     """
     figure, axis = new_figure()
     for number, (name, history) in enumerate(histories.items()):
@@ -155,6 +164,9 @@ def curves(
         if training:
             axis.plot(epochs, history[metric], linestyle="--", label=f"{name}, training", **style)
         axis.plot(epochs, history[f"val_{metric}"], label=f"{name}, validation", **style)
+        if best:
+            epoch = int(np.argmin(history["val_loss"]))
+            axis.scatter(epoch + 1, history[f"val_{metric}"][epoch], s=130, facecolors="none", edgecolors="black")
     if phase_change is not None:
         axis.axvline(phase_change + 0.5, color="black", linestyle=":", linewidth=1)
     axis.set_xlabel("epoch")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 CLAIM_TYPE = "application/vnd.finetuning-course.claim+json"
 SESSION_TYPE = "application/vnd.finetuning-course.session+json"
+TRAINING_TYPE = "application/vnd.finetuning-course.training+json"
 METRICS_TYPE = "application/vnd.finetuning-course.metrics+json"
 
 

@@ -16,6 +16,8 @@ KERAS_SETTINGS = {
     "dtype_policy": "float32",
 }
 
+chosen_profile: Profile | None = None  # once the lesson has begun
+
 
 def begin(profile_name: str, seed: int) -> Profile:
     """Choose the profile, set Keras up as the course needs it, seed every random generator, and print one line.
@@ -40,7 +42,9 @@ def begin(profile_name: str, seed: int) -> Profile:
 
     import keras
 
+    global chosen_profile
     profile, reason = choose_profile(profile_name)
+    chosen_profile = profile
     changed = _set_keras_up()
     if changed:
         print(f"Set for this course: {', '.join(changed)}.")
