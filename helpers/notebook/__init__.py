@@ -1,8 +1,8 @@
 """What a lesson itself needs: its beginning, its claims, its figures (``from helpers.notebook import plots``)."""
 
 from helpers.notebook.claims import claim
-from helpers.notebook.differences import Difference, paired_difference, standard_error
+from helpers.notebook.differences import paired_difference, standard_error
 from helpers.notebook.session import begin
 from helpers.notebook.trainings import report_training
 
-__all__ = ["Difference", "begin", "claim", "paired_difference", "report_training", "standard_error"]
+__all__ = ["begin", "claim", "paired_difference", "report_training", "standard_error"]

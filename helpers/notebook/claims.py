@@ -20,7 +20,7 @@ def claim(sentence: str, held: bool, evidence: Mapping[str, object]) -> None:
 
     Args:
         sentence: what is claimed.
-        held: whether the run shows it. Where the sentence compares: ``difference.beats()``, ``.loses()`` or ``.ties()``.
+        held: whether the run shows it; where the sentence compares, ``difference.beats()``, ``.loses()``, ``.ties()``.
         evidence: the figures behind it, by name: differences (of ``paired_difference``), numbers, truth values or short
             texts.
 
