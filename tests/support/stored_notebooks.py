@@ -1,12 +1,15 @@
 """How the tests run a notebook of the course: once for each state of it, by the engine that ``course run`` uses.
 
 ``executed`` runs it or takes it from the store. ``StoredNotebook`` lets nbval compare its kept outputs: nbval asks a
-kernel for the outputs of each cell, and gets those of the executed notebook, one cell after the other. A claim that
-does not hold fails its cell.
+kernel for the outputs of each cell, and gets those of the executed notebook, one cell after the other. A cell fails
+with a claim that does not hold, or whose figures are far from those that many seeds gave, and with a training that was
+stopped while its validation loss still fell.
 """
 
 from __future__ import annotations
 
+import re
+import statistics
 from pathlib import Path
 
 import nbformat
@@ -17,7 +20,8 @@ from course.run.lessons import run_of
 from course.run.store import STORE
 from helpers.execution import Outcome, run_many
 from helpers.execution.store import INJECTED
-from helpers.notebook.records import CLAIM_TYPE
+from helpers.files.seeds_tables import recorded_claim
+from helpers.notebook.records import CLAIM_TYPE, TRAINING_TYPE
 
 EXECUTED = ROOT / "build" / "test-notebooks"
 
@@ -69,7 +73,7 @@ class Replay:
         """Make the messages of the cell at ``place``, as a kernel would send them."""
         cell = self.cells[self.place]
         assert cell.source == source, "the executed notebook is not this one"
-        outputs = [*cell.outputs, *false_claims(cell.outputs)]
+        outputs = [*cell.outputs, *faults_of(cell.outputs)]
         if cell.execution_count is None:  # a cell before it has failed
             outputs = [error("NotReached", "The notebook stopped at an earlier cell.")]
         messages = [{"msg_type": output.output_type, "content": output} for output in outputs]
@@ -93,10 +97,51 @@ class Replay:
         pass
 
 
-def false_claims(outputs) -> list[nbformat.NotebookNode]:
-    """Return an error for each claim among the outputs that does not hold."""
-    claims = [output.data[CLAIM_TYPE] for output in outputs if CLAIM_TYPE in output.get("data", {})]
-    return [error("ClaimNotBorneOut", f"{c['claim']} {c['evidence']}") for c in claims if not c["held"]]
+def faults_of(outputs) -> list[nbformat.NotebookNode]:
+    """Return an error for each record among the outputs that must not be there."""
+    faults = []
+    for claim in records(outputs, CLAIM_TYPE):
+        if not claim["held"]:
+            faults.append(error("ClaimNotBorneOut", f"{claim['claim']} {claim['evidence']}"))
+        recorded = recorded_claim(claim["claim"], "mini")
+        faults += [error("FarFromRecorded", f"{claim['claim']}: {name}") for name in far_from(claim, recorded or {})]
+    for training in records(outputs, TRAINING_TYPE):
+        if not is_finished(training):
+            faults.append(error("StoppedTooEarly", f"{training['name']}, {training['rule']}: {training['val_loss']}"))
+    return faults
+
+
+def records(outputs, kind: str) -> list[dict]:
+    return [output.data[kind] for output in outputs if kind in output.get("data", {})]
+
+
+def far_from(claim: dict, recorded: dict) -> list[str]:
+    """Return the differences of a claim that lie far outside of those that many seeds gave.
+
+    Then something that the table's key does not name, such as a helper, has changed what the lesson measures. Seven
+    standard deviations leave room for other processors, which give other last digits and so other trainings.
+    """
+    far = []
+    for name, value in claim["evidence"].items():
+        seeds = [v["difference"] for v in recorded.get("evidence", {}).get(name, []) if isinstance(v, dict)]
+        if isinstance(value, dict) and len(seeds) > 2:
+            room = 7 * statistics.stdev(seeds) + 0.005
+            if abs(value["difference"] - statistics.mean(seeds)) > room:
+                far.append(name)
+    return far
+
+
+def is_finished(training: dict) -> bool:
+    """Tell whether a training had come to its end by its own rule; what is meant to be cut short says so."""
+    losses, rule = training["val_loss"], training["rule"]
+    if rule.startswith("demonstration: "):
+        return True
+    patience = re.match(r"early stopping, patience (\d+)", rule)
+    if patience:
+        return len(losses) - 1 - losses.index(min(losses)) >= int(patience[1])
+    if rule.startswith("schedule: "):
+        return len(losses) > 1 and losses[-1] > 0.97 * losses[-2]
+    return False
 
 
 def error(name: str, text: str) -> nbformat.NotebookNode:

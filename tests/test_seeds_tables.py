@@ -1,0 +1,103 @@
+"""The tables of many seeds: made as described, not out of date, and each claim held often enough."""
+
+import nbformat
+import pytest
+
+from course.run.lessons import NOTEBOOKS, find_lessons
+from course.run.seeds import NEEDED, count_table, keep_measured, lesson_key
+from helpers.files.seeds_tables import SEEDS_TABLES, recorded_claim, seeds_table
+from tests.support.stored_notebooks import far_from, faults_of, is_finished
+
+TABLES = {path.stem.removeprefix("seeds-"): path for path in SEEDS_TABLES.glob("seeds-*.json")}
+ENTRIES = [(profile, name) for profile in sorted(TABLES) for name in seeds_table(profile)["lessons"]]
+
+
+def entry(key="k", held=(True, True), lead=(0.01, 0.03)):
+    evidence = {"lead": [{"difference": mean, "error": 0.01} for mean in lead], "text": ["[a], {b}"] * len(held)}
+    claims = [{"claim": 'the "first" [wins]', "held": list(held), "evidence": evidence}]
+    return {"key": key, "versions": {}, "seeds": list(range(len(held))), "claims": claims}
+
+
+def test_a_table_holds_what_was_measured(tmp_path):
+    assert seeds_table("mini", tmp_path)["lessons"] == {}
+    assert keep_measured({"01_a": entry()}, "mini", tmp_path) == ["01_a"]
+    assert keep_measured({"00_b": entry(held=(True, False))}, "mini", tmp_path) == ["00_b"]
+    table = seeds_table("mini", tmp_path)
+    assert list(table["lessons"]) == ["00_b", "01_a"] and table["lessons"]["01_a"] == entry()
+    counts = count_table(table["lessons"])
+    assert list(counts["held"]) == [1, 2] and list(counts["failing seeds"]) == ["1", ""]
+
+
+@pytest.mark.parametrize(
+    ("key", "seeds", "written"), [("k", 1, False), ("k", 2, True), ("k", 3, True), ("new", 1, True)]
+)
+def test_fewer_seeds_replace_only_what_is_out_of_date(tmp_path, key, seeds, written):
+    keep_measured({"01_a": entry()}, "mini", tmp_path)
+    measured = {"01_a": entry(key, held=(True,) * seeds, lead=(0.02,) * seeds)}
+    assert keep_measured(measured, "mini", tmp_path) == (["01_a"] if written else [])
+
+
+def test_a_key_is_that_of_code_and_profile(tmp_path):
+    def key(source, profile="mini"):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+        return lesson_key(path, profile)
+
+    assert key("a = 1") == key("a  =  1  # one") != key("a = 2")
+    assert key("a = 1") != key("a = 1", "cifar10-cpu")
+
+
+@pytest.mark.parametrize(("profile", "name"), ENTRIES)
+def test_no_table_is_out_of_date(profile, name):
+    """Else a lesson would quote an old figure: python -m course seeds --keep --profile … --lessons …"""
+    lesson = seeds_table(profile)["lessons"][name]
+    assert lesson["key"] == lesson_key(NOTEBOOKS / f"{name}.ipynb", profile)
+    assert len(lesson["seeds"]) >= (20 if profile == "mini" else 5)
+
+
+@pytest.mark.parametrize(("profile", "name"), ENTRIES)
+def test_each_claim_holds_with_nearly_all_seeds(profile, name):
+    for claim in seeds_table(profile)["lessons"][name]["claims"]:
+        assert sum(claim["held"]) >= NEEDED * len(claim["held"]), claim["claim"]
+        assert recorded_claim(claim["claim"], profile) == claim, "another lesson has the same sentence"
+
+
+def test_each_lesson_that_is_in_a_table_exists():
+    names = {path.stem for path in find_lessons()}
+    assert {name for _, name in ENTRIES} <= names
+
+
+@pytest.mark.parametrize(
+    ("rule", "losses", "finished"),
+    [
+        ("early stopping, patience 2", [3, 2, 1, 1.1, 1.2], True),
+        ("early stopping, patience 3", [3, 2, 1, 1.1, 1.2], False),
+        ("schedule: the rate falls to 0", [3, 2, 1.01, 1.0], True),
+        ("schedule: the rate falls to 0", [3, 2, 1], False),
+        ("demonstration: two epochs", [3, 2], True),
+        ("because", [3, 2], False),
+    ],
+)
+def test_a_training_that_was_stopped_too_early_is_found(rule, losses, finished):
+    assert is_finished({"name": "a", "rule": rule, "val_loss": losses}) == finished
+
+
+def test_figures_far_from_the_recorded_ones_are_found():
+    (recorded,) = entry(held=[True] * 4, lead=(0.01, 0.02, 0.03, 0.02))["claims"]
+    near, far = ({"evidence": {"lead": {"difference": mean, "error": 0.01}, "n": 3}} for mean in (0.05, 0.15))
+    assert far_from(near, recorded) == [] and far_from(far, recorded) == ["lead"] and far_from(far, {}) == []
+
+
+def test_what_must_not_be_there_fails_its_cell():
+    kinds = {
+        "claim": {"claim": "a", "held": False, "evidence": {}},
+        "training": {"name": "a", "rule": "none", "val_loss": [1.0]},
+    }
+    outputs = [
+        nbformat.v4.new_output("display_data", data={f"application/vnd.finetuning-course.{kind}+json": record})
+        for kind, record in kinds.items()
+    ]
+    assert [fault.ename for fault in faults_of(outputs)] == [
+        "ClaimNotBorneOut",
+        "StoppedTooEarly",
+    ]
