@@ -14,8 +14,9 @@ import nbformat
 
 from course import TEMPLATES, CourseError
 from course.run.report import tagged_figure
+from helpers.files.seeds_tables import recorded_claim
 from helpers.notebook import plots
-from helpers.notebook.claims import show
+from helpers.notebook.claims import show, with_many_seeds
 
 DECISION_CHART = "decision-chart"  # the tag of the cell whose figure says which method fits when
 LESSON_NUMBERS = re.compile(r"[Ll]essons? (\d\d(?:(?:, | and | to )\d\d)*)")
@@ -64,11 +65,17 @@ def write_pages(summary: dict, results: Sequence[dict], folder: Path) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES / "site"), undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"figure": show, "cell": table_cell}
+    environment.filters |= {"figure": show, "cell": table_cell, "recorded": recorded}
     for template in environment.list_templates():
         page = template.removesuffix(".j2")
         if chart or page != "which_method.md":
             (folder / page).write_text(environment.get_template(template).render(facts), encoding="utf-8")
+
+
+def recorded(sentence: str, profile: str) -> str:
+    """Return what many seeds showed of a claim, or a dash if it was not measured."""
+    found = recorded_claim(sentence, profile)
+    return with_many_seeds(found) if found else "–"
 
 
 def lesson_facts(path: Path, summary: dict, folder: Path) -> dict:

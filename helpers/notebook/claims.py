@@ -39,7 +39,7 @@ def claim(sentence: str, held: bool, evidence: Mapping[str, object]) -> None:
     text = f"{mark} {sentence} ({shown})"
     recorded = recorded_claim(sentence, session.chosen_profile.name) if session.chosen_profile else None
     if recorded:
-        text += f"\n  {with_many_seeds(recorded)}"
+        text += f"\n  Recorded, with {len(recorded['held'])} seeds: {with_many_seeds(recorded)}."
     if not held:
         text += "\n  This run does not show it: do not believe the sentence here, and look at the figures."
 
@@ -75,7 +75,7 @@ def show(value: object) -> str:
 
 
 def with_many_seeds(recorded: dict) -> str:
-    """Return what many seeds showed of a claim, as one line.
+    """Return what many seeds showed of a claim, such as "held in 20 of 20; lead +2.6 ± 0.2 points, from …".
 
     Args:
         recorded: what ``helpers.files.seeds_tables.recorded_claim`` returned.
@@ -91,4 +91,4 @@ def with_many_seeds(recorded: dict) -> str:
             parts.append(
                 f"{name} {np.mean(means):+.1f} ± {error:.1f} points, from {min(means):+.1f} to {max(means):+.1f}"
             )
-    return f"Recorded, with {count} seeds: {'; '.join(parts)}."
+    return "; ".join(parts)
