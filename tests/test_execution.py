@@ -13,8 +13,8 @@ import pytest
 
 from course import ROOT
 from helpers.execution import Run, Store, engine, key, run_many
-from helpers.execution.kernel import memory_of
 from helpers.execution.key import key_of, modules_of
+from helpers.execution.processes import memory_of
 
 PARAMETERS = nbformat.v4.new_code_cell("SECONDS = 0.0", metadata={"tags": ["parameters"]})
 WORK = "import os, time\ntime.sleep(SECONDS)\nprint('process', os.getpid())"

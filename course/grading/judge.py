@@ -11,7 +11,8 @@ import json
 import os
 from typing import Any
 
-from course.grading.talk import LONGEST, Talk, in_one_line
+from course.grading.talk import LONGEST, Talk
+from helpers.checks.faults import in_one_line
 
 # Tasks whose answers are numbers, texts, arrays, tables, or functions of such. All others need models or layers.
 APART = frozenset(

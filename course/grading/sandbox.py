@@ -33,7 +33,7 @@ from course.grading.judge import APART
 from course.grading.talk import LONGEST
 from course.grading.worker import LONGEST_LINE
 from helpers.execution.engine import FOLDERS
-from helpers.execution.kernel import memory_of
+from helpers.execution.processes import cpu_seconds_of, family_of, memory_of
 
 ISOLATED = "isolated (own files, own processes, no network)"
 NOT_ISOLATED = "NOT isolated: limits of time and memory only; it could read and delete what you can"
@@ -443,16 +443,7 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it and its children have used."""
-        import psutil
-
-        total = 0.0
-        with contextlib.suppress(psutil.Error):
-            first = psutil.Process(self.process.pid)
-            for each in [first, *first.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):
-                    times = each.cpu_times()
-                    total += times.user + times.system
-        return total
+        return cpu_seconds_of(self.process.pid)
 
 
 def read_message(text: bytes, is_talk: bool) -> dict:
@@ -505,14 +496,8 @@ def unmapped_memory_of(pid: int) -> int:
     These are the files of the sandbox, and such that have no name (`memfd`), open or mapped: they count for no process
     until it reads them. Pages that are in a process as well are counted twice.
     """
-    import psutil
-
     found: dict[tuple[int, int], int] = {}
-    processes = []
-    with contextlib.suppress(psutil.Error):
-        first = psutil.Process(pid)
-        processes = [first, *first.children(recursive=True)]
-    for each in processes:
+    for each in family_of(pid):
         place = f"/proc/{each.pid}"
         with contextlib.suppress(OSError):
             for name in os.listdir(f"{place}/fd"):
@@ -540,10 +525,7 @@ def end_all(process: subprocess.Popen, mark: str) -> None:
     """Kill a process and its children; in a sandbox the first of them takes all others along."""
     import psutil
 
-    doomed = []
-    with contextlib.suppress(psutil.Error):
-        first = psutil.Process(process.pid)
-        doomed = [*first.children(recursive=True), first]
+    doomed = family_of(process.pid)[::-1]
     if sandbox_problem() is not None:  # outside a sandbox a child may have left its parent
         for each in psutil.process_iter():
             with contextlib.suppress(psutil.Error):

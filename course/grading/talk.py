@@ -7,11 +7,11 @@ Both sides send lines of JSON: a call, the value that came of it, or the error. 
 from __future__ import annotations
 
 import builtins
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from course.grading.plain import NotPlainError, Reader, change, to_plain
+from helpers.checks.faults import where
 
 LONGEST = 2000  # characters of a message
 
@@ -112,18 +112,3 @@ def error_of(kind: str, text: str) -> Exception:
     if isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, UnicodeError):
         return known(text)
     return type(kind.replace("\0", " ")[:80] or "Exception", (Exception,), {})(text)
-
-
-def where(error: BaseException) -> str:
-    """Return the last line of the student's own code that was reached, and the error's first line."""
-    lines = [
-        f"In line {frame.lineno} of {frame.name}: {frame.line.strip()} → "
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not any(part in frame.filename for part in ("helpers", "site-packages", "course")) and frame.line
-    ]
-    return (lines[-1] if lines else "") + in_one_line(error)
-
-
-def in_one_line(error: BaseException) -> str:
-    """Return the kind of an error and the first line of its message."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

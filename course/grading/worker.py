@@ -27,7 +27,8 @@ from collections.abc import Callable, Mapping
 
 from course.grading.guard import Snapshot, Strict, Watch
 from course.grading.judge import APART
-from course.grading.talk import LONGEST, Talk, in_one_line
+from course.grading.talk import LONGEST, Talk
+from helpers.checks.faults import in_one_line
 
 globals()["__builtins__"] = dict(
     vars(builtins)

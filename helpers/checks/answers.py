@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple, TextIO
 
+from helpers.checks.faults import first_line, is_learners, where
 from helpers.checks.progress import mark_done, progress_file, read_done
 from helpers.checks.task import Task, Wrong
 
@@ -194,52 +195,28 @@ def _expect_function(task: Task, number: str, answer: tuple) -> None:
 
 def _explain(error: BaseException, number: str, task: Task) -> Verdict:
     """Say what stopped the code of a task: it is not done yet, it needs another task, or it has an error."""
-    if isinstance(error, NotImplementedError) and _text(error).startswith(f"Exercise {number}:"):
+    if isinstance(error, NotImplementedError) and first_line(error).startswith(f"Exercise {number}:"):
         message = f"Not done yet: {task.title}. Put your code in the place of the line that raises NotImplementedError."
         return Verdict("untouched", message)
-    if isinstance(error, NotImplementedError) and _text(error).startswith("Exercise "):
-        return Verdict("wrong", f"Your code uses another task, which is not done yet. {_text(error)}")
+    if isinstance(error, NotImplementedError) and first_line(error).startswith("Exercise "):
+        return Verdict("wrong", f"Your code uses another task, which is not done yet. {first_line(error)}")
     if isinstance(error, SystemExit):
-        return Verdict("crashed", f"Your code for “{task.title}” ends Python: {_where(error)}. Use return instead.")
+        return Verdict("crashed", f"Your code for “{task.title}” ends Python: {where(error)}. Use return instead.")
     frames = traceback.extract_tb(error.__traceback__)
-    of_check = bool(frames) and "helpers" in frames[-1].filename and not any(map(_is_learners, frames))
-    if of_check and isinstance(error, TypeError) and re.search(r"\(\) .*argument", _text(error)):
+    of_check = bool(frames) and "helpers" in frames[-1].filename and not any(map(is_learners, frames))
+    if of_check and isinstance(error, TypeError) and re.search(r"\(\) .*argument", first_line(error)):
         return Verdict(
             "crashed",
-            f"Your function does not take the arguments of the task: {_text(error)}. Write the line with def as it was "
-            "in the exercise.",
+            f"Your function does not take the arguments of the task: {first_line(error)}. Write the line with def as it "
+            "was in the exercise.",
         )
     if of_check:
         return Verdict(
             "crashed",
-            f"The check cannot use what your code for “{task.title}” returns: {_where(error)}. Compare its type, shape "
+            f"The check cannot use what your code for “{task.title}” returns: {where(error)}. Compare its type, shape "
             "and length with what the task asks for.",
         )
-    return Verdict("crashed", f"Your code for “{task.title}” stopped with an error. {_where(error)}")
-
-
-def _text(error: BaseException) -> str:
-    """Return the first line of an error's message; an error of the learner's own may be unable to give one."""
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # a broken __str__
-        lines = []
-    return lines[0] if lines else ""
-
-
-def _is_learners(frame: traceback.FrameSummary) -> bool:
-    """Tell whether a step of a traceback is in the learner's own code."""
-    return "helpers" not in frame.filename and "site-packages" not in frame.filename and bool(frame.line)
-
-
-def _where(error: BaseException) -> str:
-    """Return the last line of the learner's own code that was reached, and the error's first line."""
-    lines = [
-        f"In line {frame.lineno} of {frame.name}: {(frame.line or '').strip()} → "
-        for frame in traceback.extract_tb(error.__traceback__)
-        if _is_learners(frame)
-    ]
-    return (lines[-1] if lines else "") + f"{type(error).__name__}: {_text(error) or 'no message'}"
+    return Verdict("crashed", f"Your code for “{task.title}” stopped with an error. {where(error)}")
 
 
 def hint(number: str) -> None:

@@ -173,16 +173,3 @@ def _watch() -> Iterator[_Seen]:
     finally:
         stop.set()
         thread.join()
-
-
-def memory_of(pid: int) -> int:
-    """Return the bytes in memory of a process and all its children together."""
-    import psutil
-
-    total = 0
-    with contextlib.suppress(psutil.Error):  # each may end at any moment
-        process = psutil.Process(pid)
-        for each in [process, *process.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                total += each.memory_info().rss
-    return total
