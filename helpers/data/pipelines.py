@@ -66,7 +66,7 @@ def make_dataset(
     dataset = _batches(len(images), load, batch_size, shuffle, seed)
     if augment is not None:
         # One batch at a time: random layers count their numbers, so the order must be the same in each run.
-        dataset = dataset.map(_augmentation(augment, labels), deterministic=True)
+        dataset = dataset.map(_augmentation(augment, labels))
     return dataset.prefetch(2)
 
 
