@@ -459,11 +459,12 @@ TASKS = {
         "reach the target accuracy from random weights",
         partial(check_training, TARGETS),
         (
-            "Begin with your network of 2.1. Is the training accuracy still rising in the last epoch?",
-            "Read about the learning rate of keras.optimizers.Adam, and about batch_size and epochs of "
-            "keras.Model.fit.",
-            "compile with Adam and SparseCategoricalCrossentropy(from_logits=True); fit for some epochs; return a "
-            "function: the argmax over axis 1 of predict.",
+            "Begin with your network of 2.1. Does the validation loss still fall in the last epoch? Then it ended too "
+            "early. Does it rise while the training loss falls? Then show it new versions of the pictures.",
+            "Read about keras.callbacks.EarlyStopping: monitor, patience, restore_best_weights; and about "
+            "keras.layers.RandomFlip.",
+            "compile with Adam and SparseCategoricalCrossentropy(from_logits=True); fit on the pipeline of 2.3 with "
+            "RandomFlip, validation data and EarlyStopping; return a function: the argmax over axis 1 of predict.",
         ),
     ),
 }

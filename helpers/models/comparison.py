@@ -17,7 +17,7 @@ import keras
 _KERAS_TABLE = "https://keras.io/api/applications/"
 # (network, width multiplier) -> top-1 accuracy on the ImageNet validation set, and who published it.
 _PUBLISHED_ACCURACY = {
-    ("mobilenet", 0.25): (0.506, "Howard et al. 2017, table 7, arXiv:1704.04861"),
+    ("mobilenet", 0.25): (0.506, "Howard et al. 2017, table 6, arXiv:1704.04861"),
     ("mobilenet", 1.0): (0.704, _KERAS_TABLE),
     ("mobilenet_v2", 1.0): (0.713, _KERAS_TABLE),
     ("vgg16", None): (0.713, _KERAS_TABLE),
