@@ -246,7 +246,8 @@ def lead_cases() -> dict[str, tuple[np.ndarray, float, int, int | None]]:
         "early": (np.array([0.02, 0.002, 0.02, 0.02, 0.02]), 0.008, 8, 50),
         "last": (np.array([0.02, 0.02, 0.02, 0.02, 0.0]), 0.008, 8, None),
         "behind": (np.full(5, -0.02), 0.004, 8, None),
-        "factor": (np.array([0, 2.5 * error, 4 * error, 4 * error, 4 * error]) * 0.01, 0.01, 8, 50),
+        "factor": (np.array([0, 2.15 * error, 4 * error, 4 * error, 4 * error]) * 0.01, 0.01, 8, 50),
+        "strict": (np.array([0, 2.7 * error, 4 * error, 4 * error, 4 * error]) * 0.01, 0.01, 8, 20),
         "few": (np.array([0, 0.016, 0.03, 0.03, 0.03]), 0.01, 4, 50),
         "equal": (np.zeros(5), 0.0, 8, None),
     }
@@ -259,10 +260,13 @@ LEAD_WORDS = {
     "error. “From which on” means: at this size and at all larger ones.",
     "last": "With the most labels the lead is gone, so there is no size from which on it is clear.",
     "behind": "The new method is *worse* at all sizes, but your function sees a lead.",
-    "factor": "At 20 labels the lead is 2.5 standard errors; from 50 on, 4. Clear is more than three.",
+    "factor": "At 20 labels the lead is 2.15 standard errors; from 50 on, 4. With eight seeds, clear is more than 2.36 "
+    "(Student's t): with few pairs, two are not enough.",
+    "strict": "At 20 labels the lead is 2.7 standard errors. With eight seeds, 2.36 are enough (Student's t).",
     "spread": "A lead of 2 points whose standard error is below half a point is clear at every size. Do you divide the "
     "spread by the root of the number of seeds?",
-    "few": "With four seeds, the lead at 20 labels is less than three standard errors. For so few values, the standard "
+    "few": "With four seeds, clear is more than 3.18 standard errors (Student's t); at 20 labels the lead is less. For "
+    "so few values, the standard "
     "deviation needs ddof=1 (sem of pandas uses it). Is yours divided by the root of the number of seeds?",
     "equal": "Two methods with the same accuracies: none of them leads.",
 }
@@ -305,7 +309,7 @@ def check_crossing(clear_from) -> str:
         expect(
             answer == expected, f"Your function returns {answer}. {LEAD_WORDS[case]}{of_none and ' Wanted is None.'}"
         )
-    return "Draw by draw, against three standard errors, and for all larger sizes too."
+    return "Draw by draw, by the rule of lesson 03, and for all larger sizes too."
 
 
 def check_estimate(estimate_accuracy) -> str:
@@ -436,9 +440,10 @@ TASKS = {
         check_crossing,
         (
             "Both tables have the same seeds in the same columns. What is one number of the lead?",
-            "Read about the methods mean and sem of pandas.DataFrame with axis=1.",
-            "lead = new - old; clear = lead.mean(axis=1) > 3 * lead.sem(axis=1); then go from the largest size down, "
-            "as long as it is clear.",
+            "Read about paired_difference and its beats(); or about mean and sem of pandas.DataFrame with axis=1, and "
+            "scipy.stats.t.ppf.",
+            "clear[size] = paired_difference(new.loc[size], old.loc[size]).beats(); then go from the largest size "
+            "down, as long as it is clear.",
         ),
     ),
     "9.4": Task(

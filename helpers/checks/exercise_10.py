@@ -373,8 +373,8 @@ def judge_phases(first: dict, second: dict, rate: float) -> None:
     ]
     expect(
         not moved[0] & kernels,
-        "In the first phase, layers of the backbone moved. Only the head should learn there: its first, random steps "
-        "would spoil the pretrained weights.",
+        "In the first phase, layers of the backbone moved. Only the head should learn there; the backbone waits until "
+        "the head is trained.",
     )
     expect(
         not moved[0] & norms,

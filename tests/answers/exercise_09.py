@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from helpers.data.datasets import stratified_indices
+from helpers.notebook import paired_difference
 from tests.answers.networks import features_of, shared_data, shared_extractor
 
 import keras
@@ -148,9 +149,23 @@ def wide(*arguments):
 
 
 # 9.3
+def limit(seeds):
+    """Return how many standard errors count as clear."""
+    return max(2.0, stats.t.ppf(0.975, seeds - 1))
+
+
+def by_the_rule(new, old):
+    answer = None
+    for size in reversed(new.index):
+        if not paired_difference(new.loc[size], old.loc[size]).beats():
+            break
+        answer = size
+    return answer
+
+
 def by_sem(new, old):
     lead = new - old
-    clear = lead.mean(axis=1) > 3 * lead.sem(axis=1)
+    clear = lead.mean(axis=1) > limit(lead.shape[1]) * lead.sem(axis=1)
     answer = None
     for size in reversed(new.index):
         if not clear[size]:
@@ -162,23 +177,25 @@ def by_sem(new, old):
 def by_cummin(new, old):
     lead = (new - old).to_numpy()
     t = stats.sem(lead, axis=1)
-    clear = np.minimum.accumulate((lead.mean(1) > 3 * t)[::-1])[::-1]
+    clear = np.minimum.accumulate((lead.mean(1) > limit(lead.shape[1]) * t)[::-1])[::-1]
     return int(new.index[clear][0]) if clear.any() else None
 
 
 def by_trying_each_size(new, old):
     for size in new.index:
         lead = (new - old).loc[size:].T
-        if (lead.mean() / (lead.std() / len(lead) ** 0.5 + 1e-12) > 3).all():
+        if (lead.mean() / (lead.std() / len(lead) ** 0.5 + 1e-12) > limit(len(lead))).all():
             return size
 
 
-def crossing(factor=3.0, ddof=1, root=True, later=True, sign=1, paired=True):
+def crossing(factor=None, ddof=1, root=True, later=True, sign=1, paired=True):
     def clear_from(new, old):
         lead = new - old
         spread = lead.std(axis=1, ddof=ddof) if paired else np.sqrt(new.var(axis=1) + old.var(axis=1))
         mean = lead.mean(axis=1) if sign else lead.mean(axis=1).abs()
-        clear = mean > factor * spread / (np.sqrt(lead.shape[1]) if root else 1)
+        clear = mean > (limit(lead.shape[1]) if factor is None else factor) * spread / (
+            np.sqrt(lead.shape[1]) if root else 1
+        )
         if later:
             clear = clear[::-1].cummin()[::-1]
         return clear.idxmax() if clear.any() else None
@@ -193,7 +210,7 @@ def by_position(new, old):
 
 def over_the_sizes(new, old):
     lead = new - old
-    clear = lead.mean() > 3 * lead.sem()
+    clear = lead.mean() > limit(len(lead)) * lead.sem()
     return clear.idxmax() if clear.any() else None
 
 
@@ -290,7 +307,7 @@ def counting_from_zero(labels, per_class, seed):
 
 def last_unclear(new, old):
     lead = new - old
-    clear = lead.mean(axis=1) > 3 * lead.sem(axis=1)
+    clear = lead.mean(axis=1) > limit(lead.shape[1]) * lead.sem(axis=1)
     return clear[~clear].index[-1] if (~clear).any() else clear.index[0]
 
 
@@ -309,7 +326,7 @@ def stops_without_one(new, old):
 
 def by_numpy(new, old):
     lead = new.to_numpy() - old.to_numpy()
-    clear = lead.mean(1) * np.sqrt(lead.shape[1]) > 3 * lead.std(1, ddof=1)
+    clear = lead.mean(1) * np.sqrt(lead.shape[1]) > limit(lead.shape[1]) * lead.std(1, ddof=1)
     unclear = np.flatnonzero(~clear)
     first = unclear[-1] + 1 if len(unclear) else 0
     return new.index[first] if first < len(clear) else None
@@ -318,7 +335,7 @@ def by_numpy(new, old):
 RIGHT = {
     "9.1": [with_pandas_sample, by_choice, by_stratified_indices, by_groupby, by_going_through_a_permutation],
     "9.2": [curve(), by_pipeline, by_hand],
-    "9.3": [by_numpy, by_sem, by_cummin, by_trying_each_size, crossing()],
+    "9.3": [by_the_rule, by_numpy, by_sem, by_cummin, by_trying_each_size, crossing()],
     "9.4": [by_cross_val_score, by_a_loop_over_folds],
     "9.5": [(few(SVC(C=5)), "mini"), (few(LogisticRegression(C=0.03, max_iter=1000)), "mini"), (linear_head, "mini")],
 }
@@ -366,7 +383,8 @@ WRONG = {
         (crossing(paired=False), "subtract seed by seed"),
         (crossing(later=False), "at all larger ones"),
         (crossing(sign=0), "*worse*"),
-        (crossing(factor=2), "more than three"),
+        (crossing(factor=2), "two are not enough"),
+        (crossing(factor=3), "2.36 are enough"),
         (crossing(factor=0), "less than one standard error"),
         (crossing(root=False), "root of the number of seeds"),
         (crossing(ddof=0), "ddof=1"),

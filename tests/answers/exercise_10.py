@@ -355,8 +355,8 @@ WRONG = {
     "10.4": [
         (part_of_the_data(), "6 of the 12 pictures"),
         (part_of_the_data(12, 6), "In the second phase, an epoch has 6"),
-        (two_phases(freeze=False), "would spoil the pretrained weights"),
-        (two_phases(early=3), "would spoil the pretrained weights"),
+        (two_phases(freeze=False), "waits until the head is trained"),
+        (two_phases(early=3), "waits until the head is trained"),
         (two_phases(unfreeze=False), "the backbone did not move"),
         (two_phases(norms=False), "BatchNorm layers changed"),
         (two_phases(factor=1), "as in the first"),
