@@ -352,7 +352,7 @@ TASKS = {
         (
             "Two phases. The first one costs little if the features are computed only once.",
             "Read about keras.optimizers.schedules.CosineDecay: a rate that ends low makes the last epochs calm.",
-            "Head on frozen features; base.trainable = True, BatchNorm frozen; Adam at head_learning_rate / 10; fit.",
+            "Head on standardised features, folded; all unfrozen but BatchNorm; warm-up, CosineDecay, the peak of 06.",
         ),
     ),
 }
