@@ -170,7 +170,7 @@ def test_a_finished_sweep_needs_no_folder_that_can_be_written(notebook, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", [{"EPOCHS": 0}, {"FROZEN_BLOCKS": -1}, {"TRAIN_SIZE": 55}, {"LEARNING_RATE": 0.0}])
+@pytest.mark.parametrize("point", [{"STEPS": 0}, {"FROZEN_BLOCKS": -1}, {"TRAIN_SIZE": 55}, {"LEARNING_RATE": 0.0}])
 def test_the_lesson_s_run_refuses_values_that_make_no_sense(tmp_path, point):
     once = Path(__file__).parents[1] / "notebooks" / "runs" / "fine_tune_once.ipynb"
     (error,) = run_sweep(once, [{"PROFILE": "mini"} | point], tmp_path / "sweep")["error"]

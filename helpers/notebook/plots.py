@@ -26,7 +26,6 @@ __all__ = [
     "layer_states",
     "maps",
     "new_figure",
-    "parallel",
     "show",
 ]
 
@@ -245,60 +244,31 @@ def maps(points: Mapping[str, np.ndarray], labels: np.ndarray, class_names: Sequ
     return figure
 
 
-def heat_maps(tables: Mapping[str, pd.DataFrame], label: str) -> Figure:
+def heat_maps(
+    tables: Mapping[str, pd.DataFrame], label: str, low: float | None = None, pattern: str = "{:.2f}"
+) -> Figure:
     """Draw tables side by side as fields of colour, with the figure in each field.
 
     Args:
         tables: title -> a table of numbers; the names of its index and of its columns become the axes' labels.
         label: what the numbers are, with their unit.
+        low: where the colours begin; all fields below it look alike, so that a few bad ones do not use up the colours.
+        pattern: how a figure is written.
     """
     figure, axes = new_figure(1, len(tables), size=(4.2 * len(tables) + 1, 3.6), squeeze=False)
-    low = min(table.min().min() for table in tables.values())
+    lowest = min(table.min().min() for table in tables.values())
+    low = lowest if low is None else max(low, lowest)
     high = max(table.max().max() for table in tables.values())
     for axis, (title, table) in zip(axes.flat, tables.items(), strict=True):
         image = axis.imshow(table, cmap="cividis", vmin=low, vmax=high, aspect="auto")
         for (row, column), value in np.ndenumerate(table.to_numpy()):
             colour = "white" if value < (low + high) / 2 else "black"
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+            axis.text(column, row, pattern.format(value), ha="center", va="center", color=colour)
         axis.set_xticks(range(table.shape[1]), [f"{name:g}" for name in table.columns])
         axis.set_yticks(range(table.shape[0]), [f"{name:g}" for name in table.index])
         axis.set_xlabel(table.columns.name)
         axis.set_ylabel(table.index.name)
         axis.set_title(title)
         axis.grid(visible=False)
-    figure.colorbar(image, ax=axes, label=label)
-    return figure
-
-
-def parallel(table: pd.DataFrame) -> Figure:
-    """Draw each row of a table as a line across one axis for each column; the last column gives the colour.
-
-    Args:
-        table: numbers. The values of each column but the last are spread evenly, and named.
-    """
-    figure, axis = new_figure(size=(1.7 * table.shape[1] + 1, 3.6))
-    *settings, result = table.columns
-    places = {result: (table[result] - table[result].min()) / max(np.ptp(table[result]), 1e-9)}
-    for name in settings:
-        values = sorted(table[name].unique())
-        places[name] = table[name].map({value: n / max(len(values) - 1, 1) for n, value in enumerate(values)})
-        for value in values:
-            axis.text(
-                settings.index(name) - 0.06,
-                places[name][table[name] == value].iloc[0],
-                f"{value:g}",
-                ha="right",
-                va="center",
-            )
-    for value in (table[result].min(), table[result].max()):
-        axis.text(len(settings) + 0.05, float(value == table[result].max()), f"{value:.2f}")
-    for row in table.sort_values(result).index:
-        height = places[result][row]
-        shift = 0.08 * (height - 0.5)  # so that lines with the same settings do not hide each other
-        line = [places[name][row] + shift for name in settings] + [height]
-        axis.plot(range(table.shape[1]), line, color=matplotlib.colormaps["cividis"](height), linewidth=1.5)
-    axis.set_xticks(range(table.shape[1]), table.columns)
-    axis.set_xlim(-0.6, len(settings) + 0.5)
-    axis.set_yticks([])
-    axis.spines["left"].set_visible(False)
+    figure.colorbar(image, ax=axes, label=label, extend="min" if low > lowest else "neither")
     return figure
