@@ -207,8 +207,8 @@ def _explain(error: BaseException, number: str, task: Task) -> Verdict:
     if of_check and isinstance(error, TypeError) and re.search(r"\(\) .*argument", first_line(error)):
         return Verdict(
             "crashed",
-            f"Your function does not take the arguments of the task: {first_line(error)}. Write the line with def as it "
-            "was in the exercise.",
+            f"Your function does not take the arguments of the task: {first_line(error)}. Write the line with def as "
+            "it was in the exercise.",
         )
     if of_check:
         return Verdict(
