@@ -28,9 +28,7 @@ class Profile:
         batch_size: images per training step.
         head_epochs: epochs for a head on frozen features.
         head_learning_rate: its learning rate, with Adam.
-        scratch_epochs: epochs for a network from random weights.
-        scratch_learning_rate: its learning rate, with Adam.
-        fine_tune_epochs: training pretrained weights on, at a tenth of ``head_learning_rate``.
+        scratch_learning_rate: for a network from random weights, with Adam.
         hub_modules: handles of one TensorFlow Hub module in different places; the first one that can be reached is
             used. The first is its name in a bundle.
         hub_image_size: side of the images that this module takes, in pixels.
@@ -50,9 +48,7 @@ class Profile:
     batch_size: int
     head_epochs: int
     head_learning_rate: float
-    scratch_epochs: int
     scratch_learning_rate: float
-    fine_tune_epochs: int
     hub_modules: tuple[str, ...]
     hub_image_size: int
     vgg_image_size: int
@@ -75,9 +71,7 @@ PROFILES = {
             batch_size=32,
             head_epochs=20,
             head_learning_rate=1e-2,
-            scratch_epochs=7,
             scratch_learning_rate=3e-3,
-            fine_tune_epochs=3,
             hub_modules=("mini_mobilenet_hub",),
             hub_image_size=32,
             vgg_image_size=32,
@@ -96,9 +90,7 @@ PROFILES = {
             batch_size=64,
             head_epochs=20,
             head_learning_rate=1e-3,
-            scratch_epochs=10,
             scratch_learning_rate=1e-3,
-            fine_tune_epochs=6,
             hub_modules=(
                 "mobilenet_v2_035_224_feature_vector",
                 "https://www.kaggle.com/models/google/mobilenet-v2/TensorFlow2/035-224-feature-vector/2",
@@ -106,7 +98,7 @@ PROFILES = {
             ),
             hub_image_size=224,
             vgg_image_size=48,
-            vgg_train_size=1000,
+            vgg_train_size=2000,
         ),
         Profile(
             name="cifar10-gpu",
@@ -120,9 +112,7 @@ PROFILES = {
             batch_size=128,
             head_epochs=20,
             head_learning_rate=1e-3,
-            scratch_epochs=10,
             scratch_learning_rate=1e-3,
-            fine_tune_epochs=6,
             hub_modules=(
                 "mobilenet_v2_100_224_feature_vector",
                 "https://www.kaggle.com/models/google/mobilenet-v2/TensorFlow2/100-224-feature-vector/2",

@@ -1,11 +1,14 @@
 """The tables of many seeds: made as described, not out of date, and each claim held often enough."""
 
+from dataclasses import replace
+
 import nbformat
 import pytest
 
 from course.run.lessons import NOTEBOOKS, find_lessons
 from course.run.seeds import NEEDED, count_table, keep_measured, lesson_key
 from helpers.files.seeds_tables import SEEDS_TABLES, recorded_claim, seeds_table
+from helpers.profiles import PROFILES
 from tests.support.stored_notebooks import far_from, faults_of, is_finished
 
 TABLES = {path.stem.removeprefix("seeds-"): path for path in SEEDS_TABLES.glob("seeds-*.json")}
@@ -37,14 +40,19 @@ def test_fewer_seeds_replace_only_what_is_out_of_date(tmp_path, key, seeds, writ
     assert keep_measured(measured, "mini", tmp_path) == (["01_a"] if written else [])
 
 
-def test_a_key_is_that_of_code_and_profile(tmp_path):
-    def key(source, profile="mini"):
+def test_a_key_is_that_of_code_and_profile(tmp_path, monkeypatch):
+    def key(source, profile="mini", setup="import sys"):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+        cells = [nbformat.v4.new_code_cell(each) for each in (setup, source)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
         return lesson_key(path, profile)
 
-    assert key("a = 1") == key("a  =  1  # one") != key("a = 2")
+    assert key("a = 1") == key("a  =  1  # one") == key("a = 1", setup="import os") != key("a = 2")
     assert key("a = 1") != key("a = 1", "cifar10-cpu")
+    other = replace(PROFILES["mini"], head_epochs=99)
+    before = key("a = 1"), key("a = profile.head_epochs")
+    monkeypatch.setitem(PROFILES, "mini", other)
+    assert (key("a = 1") == before[0], key("a = profile.head_epochs") == before[1]) == (True, False)
 
 
 @pytest.mark.parametrize(("profile", "name"), ENTRIES)

@@ -16,6 +16,10 @@ from helpers.files.seeds_tables import seeds_table
 from helpers.profiles import PROFILES
 
 NEEDED = 0.95  # the part of the seeds with which a claim must hold
+FIELDS_OF_HELPERS = {  # of a profile, read by load_data and build_backbone for every lesson
+    *("dataset", "train_size", "validation_size", "test_size"),
+    *("backbone", "alphas", "image_size", "stand_ins"),
+}
 
 
 def measure_seeds(
@@ -70,14 +74,19 @@ def holds(result: dict, sentence: str) -> bool:
 
 
 def lesson_key(lesson: Path, profile: str) -> str:
-    """Return a key that changes with the code of a lesson and with its profile: with them, a table is out of date.
+    """Return a key that changes with the code of a lesson, and with what it uses of its profile: then a table is old.
 
-    Comments, prose and helpers are not part of it. That the helpers still give the figures of the table, the tests find
-    out from a run.
+    Comments, prose, the set-up cell (the first one with code, which only finds the course) and helpers are not part of
+    it. That the helpers still give the figures of the table, the tests find out from a run.
     """
     cells, _ = parse(lesson, lesson.stat().st_mtime_ns)
-    settings = asdict(PROFILES[profile])
-    return hashlib.sha256(json.dumps([cells, settings], sort_keys=True).encode()).hexdigest()[:16]
+    code = cells[1:]
+    used = {
+        name: value
+        for name, value in asdict(PROFILES[profile]).items()
+        if name in FIELDS_OF_HELPERS or any(f"'{name}'" in cell for cell in code)
+    }
+    return hashlib.sha256(json.dumps([code, used], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def keep_measured(measured: dict[str, dict], profile: str, folder: Path) -> list[str]:
