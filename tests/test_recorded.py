@@ -25,7 +25,8 @@ def notebook(tmp_path):
     code = "from helpers.sweeps import record_metrics\n\nrecord_metrics(double=2 * A)"
     cells = [nbformat.v4.new_code_cell(source) for source in ("import sys", "A = 1", code)]
     cells[1].metadata["tags"] = ["parameters"]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
     return path
 
 
