@@ -274,10 +274,10 @@ def test_the_surroundings_count(course, monkeypatch, tmp_path):
     assert len(keys) == 6
 
 
-def test_in_the_course_itself_the_hub_layer_concerns_lesson_and_exercise_07_only():
+def test_in_the_course_itself_the_hub_layer_concerns_the_notebooks_that_use_it_only():
     notebooks = [path for folder in ("notebooks", "solutions") for path in (ROOT / folder).glob("[0-9]*.ipynb")]
     concerned = [path.parent.name + path.name[:2] for path in notebooks if "helpers/hub/layer.py" in modules_of(path)]
-    assert sorted(concerned) == ["notebooks07", "solutions07"]
+    assert sorted(concerned) == ["notebooks07", "notebooks11", "solutions07"]
 
 
 # The processes
