@@ -10,15 +10,21 @@ from pathlib import Path
 
 from course.run.lessons import hardware, run_of, versions
 from course.run.runner import run_lessons
-from helpers.execution.key import parse
+from helpers.execution.key import code_of
 from helpers.files.cache import write_beside
 from helpers.files.seeds_tables import seeds_table
 from helpers.profiles import PROFILES
 
 NEEDED = 0.95  # the part of the seeds with which a claim must hold
 FIELDS_OF_HELPERS = {  # of a profile, read by load_data and build_backbone for every lesson
-    *("dataset", "train_size", "validation_size", "test_size"),
-    *("backbone", "alphas", "image_size", "stand_ins"),
+    "dataset",
+    "train_size",
+    "validation_size",
+    "test_size",
+    "backbone",
+    "alphas",
+    "image_size",
+    "stand_ins",
 }
 
 
@@ -76,11 +82,10 @@ def holds(result: dict, sentence: str) -> bool:
 def lesson_key(lesson: Path, profile: str) -> str:
     """Return a key that changes with the code of a lesson, and with what it uses of its profile: then a table is old.
 
-    Comments, prose, the set-up cell (the first one with code, which only finds the course) and helpers are not part of
-    it. That the helpers still give the figures of the table, the tests find out from a run.
+    Comments, prose, the set-up cell and helpers are not part of it. That the helpers still give the figures of the
+    table, the tests find out from a run.
     """
-    cells, _ = parse(lesson, lesson.stat().st_mtime_ns)
-    code = cells[1:]
+    code = code_of(lesson)
     used = {
         name: value
         for name, value in asdict(PROFILES[profile]).items()

@@ -87,6 +87,12 @@ def _add(path: Path, folder: Path, seen: dict[str, str]) -> None:
                 _add(other, folder, seen)
 
 
+def code_of(notebook: Path) -> tuple[str, ...]:
+    """Return the code of each cell of a notebook but the set-up cell, the first one, which only finds the course."""
+    cells, _ = parse(notebook, notebook.stat().st_mtime_ns)
+    return cells[1:]
+
+
 @functools.cache
 def parse(path: Path, changed: int) -> tuple[tuple[str, ...], tuple[ast.Module, ...]]:
     """Return the code of a module, or of each code cell of a notebook, without comments and docstrings, and its trees.

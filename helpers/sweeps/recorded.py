@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.execution.key import parse
+from helpers.execution.key import code_of
 from helpers.files.cache import cache_folder, write_beside
 from helpers.sweeps.sweep import run_sweep
 
@@ -51,6 +51,5 @@ def recorded_sweep(
 
 
 def code_key(notebook: Path) -> str:
-    """Return a key that changes with the code of a notebook, the set-up cell (the first one with code) left out."""
-    cells, _ = parse(notebook, notebook.stat().st_mtime_ns)
-    return hashlib.sha256("\0".join(cells[1:]).encode()).hexdigest()[:16]
+    """Return a key that changes with the code of a notebook, but not with its set-up cell."""
+    return hashlib.sha256("\0".join(code_of(notebook)).encode()).hexdigest()[:16]
