@@ -225,6 +225,73 @@ def check_choice(choose) -> str:
     return "The validation data chose, and the test data judged once."
 
 
+def right_answers(both: int, first_only: int, second_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each of two models, and for each picture, whether its answer is right; the order is mixed."""
+    counts = (both, first_only, second_only, neither)
+    mixed = np.random.default_rng(17).permutation(np.repeat(range(4), counts))
+    return np.isin(mixed, (0, 1)), np.isin(mixed, (0, 2))
+
+
+def check_difference(compare) -> str:
+    """Check task 3.5."""
+    cases = {  # the numbers of right_answers, and the verdict
+        (600, 60, 20, 320): "beats",
+        (500, 15, 65, 420): "loses",
+        (700, 20, 12, 268): "ties",
+        (350, 300, 260, 90): "ties",
+        (300, 0, 0, 100): "ties",
+    }
+    for counts, verdict in cases.items():
+        first, second = right_answers(*counts)
+        answer = compare(first.copy(), second.copy())
+        expect(answer is not None, NOTHING)
+        expect(
+            isinstance(answer, tuple | list) and len(answer) == 3,
+            "Your function must return three things: the difference, its standard error, and one word.",
+        )
+        difference, error, word = float(answer[0]), float(answer[1]), answer[2]
+        pairs = first.astype(float) - second
+        n, mean, spread = len(pairs), pairs.mean(), pairs.std()
+        _check_mean(difference, mean, counts)
+        _check_error(error, spread / n**0.5, spread, [first.mean(), second.mean()], n)
+        seen = f"The difference is {mean:.3f}, its standard error {spread / n**0.5:.4f}; your word is {word!r}. "
+        expect(word in ("beats", "loses", "ties"), f'{seen}Wanted is "beats", "loses" or "ties".')
+        expect(word == verdict, f"{seen}By the rule, only more than *two* standard errors count.")
+    return "Only the pictures count on which exactly one model is right, and only two standard errors are a difference."
+
+
+def _check_mean(difference: float, mean: float, counts: tuple[int, ...]) -> None:
+    expect(
+        mean == 0 or abs(difference - 100 * mean) > 1e-6,
+        f"Your difference is {difference:.1f}: in points. Wanted is a share, such as {mean:.3f}.",
+    )
+    expect(mean == 0 or abs(difference + mean) > 1e-9, "Your difference has the wrong sign: it is first minus second.")
+    expect(
+        abs(difference - mean) < 1e-9,
+        f"Of {sum(counts)} pictures, the first alone is right on {counts[1]}, the second alone on {counts[2]}. The "
+        f"difference is {mean:.3f}, but your function says {difference:.3f}.",
+    )
+
+
+def _check_error(error: float, expected: float, spread: float, accuracies: list[float], n: int) -> None:
+    expect(np.isfinite(error), "Your standard error is not a number. Can two models be right on the same pictures?")
+    if abs(error - expected) <= 0.02 * expected + 1e-12:  # n or n - 1
+        return
+    single = [(accuracy * (1 - accuracy) / n) ** 0.5 for accuracy in accuracies]
+    for other, what in (
+        (spread, "the standard deviation of the pairs: divide it by the root of their number"),
+        (float(np.hypot(*single)), "that of two models which saw *different* pictures. Here the pictures are the same"),
+        (single[0], "that of the first accuracy alone"),
+        (100 * expected, "in points. Wanted is a share"),
+    ):
+        if abs(error - other) <= 0.02 * other:
+            raise Wrong(f"Your standard error, {error:.4g}, is {what}.")
+    raise Wrong(
+        f"Your standard error is {error:.4g}, expected is {expected:.4g}: of the difference picture by picture, which "
+        "is 1, 0 or -1."
+    )
+
+
 TARGETS = {"mini": 0.79, "cifar10-cpu": 0.73, "cifar10-gpu": 0.80}
 
 TASKS = {
@@ -265,6 +332,15 @@ TASKS = {
         ),
     ),
     "3.5": Task(
+        "tell whether two models differ",
+        check_difference,
+        (
+            "For each picture there are three cases: the first alone is right, the second alone, or neither alone.",
+            "Read the section of lesson 03 on the rule; and about numpy.std and its ddof.",
+            "Subtract picture by picture (1, 0 or -1); mean; standard deviation divided by the root of n; twice that.",
+        ),
+    ),
+    "3.6": Task(
         "reach the target accuracy with an SVM on features",
         partial(check_training, TARGETS),
         (

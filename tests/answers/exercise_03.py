@@ -142,6 +142,40 @@ def name_only(candidates, train, validation, test):
 
 
 # 3.5
+def verdict(mean, error, limit=2):
+    return mean, error, "ties" if abs(mean) <= limit * error else "beats" if mean > 0 else "loses"
+
+
+def by_pairs(a, b):
+    pairs = a.astype(int) - b.astype(int)
+    return verdict(pairs.mean(), pairs.std() / len(pairs) ** 0.5)
+
+
+def by_counting(a, b):
+    first, second, n = np.sum(a & ~b), np.sum(b & ~a), len(a)
+    mean = (first - second) / n
+    return verdict(mean, np.sqrt((first + second) / n - mean**2) / np.sqrt(n - 1))
+
+
+def unpaired(a, b):
+    return verdict(a.mean() - b.mean(), np.sqrt((a.mean() * (1 - a.mean()) + b.mean() * (1 - b.mean())) / len(a)))
+
+
+def of_one_accuracy(a, b):
+    return verdict(a.mean() - b.mean(), np.sqrt(a.mean() * (1 - a.mean()) / len(a)))
+
+
+def not_divided(a, b):
+    pairs = a.astype(float) - b
+    return verdict(pairs.mean(), pairs.std())
+
+
+def not_a_number(a, b):
+    mean, error, word = by_pairs(a, b)
+    return mean, error if error else np.nan, word
+
+
+# 3.6
 def trained_with(make_model):
     def train():
         data = shared_data()
@@ -160,7 +194,8 @@ RIGHT = {
     "3.2": [by_predict, by_loop, by_call],
     "3.3": [scaled_svm, grid, OwnScaling],
     "3.4": [chosen(lambda model, train, validation, test: model.score(*validation)), by_sorting],
-    "3.5": [
+    "3.5": [by_pairs, by_counting],
+    "3.6": [
         (trained_with(lambda: make_pipeline(StandardScaler(), SVC(C=5))), "mini"),
         (trained_with(lambda: make_pipeline(StandardScaler(), SVC(C=20, gamma=0.003))), "mini"),
     ],
@@ -202,6 +237,21 @@ WRONG = {
         (name_only, "two things"),
     ],
     "3.5": [
+        (unpaired, "different* pictures"),
+        (of_one_accuracy, "first accuracy alone"),
+        (not_divided, "root of their number"),
+        (not_a_number, "not a number"),
+        (lambda a, b: by_pairs(b, a), "wrong sign"),
+        (lambda a, b: [100 * x for x in by_pairs(a, b)[:2]] + ["beats"], "in points"),
+        (lambda a, b: (by_pairs(a, b)[0], 100 * by_pairs(a, b)[1], "beats"), "in points. Wanted is a share"),
+        (lambda a, b: verdict(*by_pairs(a, b)[:2], limit=1), "more than *two*"),
+        (lambda a, b: (*by_pairs(a, b)[:2], "better"), "Wanted is"),
+        (lambda a, b: (0.01, *by_pairs(a, b)[1:]), "but your function says"),
+        (lambda a, b: (by_pairs(a, b)[0], 0.5, "beats"), "expected is"),
+        (lambda a, b: by_pairs(a, b)[2], "three things"),
+        (lambda a, b: None, "return"),
+    ],
+    "3.6": [
         ((trained_with(lambda: KNeighborsClassifier(10)), "mini"), "points are missing"),
         ((lambda: lambda images: np.zeros(len(images), int), "mini"), "about guessing"),
         ((probabilities, "mini"), "one label for each picture"),
