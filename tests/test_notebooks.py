@@ -45,6 +45,15 @@ def test_anatomy(cells):
     assert [cell["metadata"].get("tags") for cell in cells].count(["main-figure"]) == 1
 
 
+def test_the_readme_lists_each_lesson_with_its_minutes():
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    for path in NOTEBOOKS:
+        title = source(json.loads(path.read_text(encoding="utf-8"))["cells"][0])
+        name, minutes = re.search(r"^# (.+)$", title, re.M)[1], re.search(r"about (\d+) minutes to read", title)[1]
+        number, name = name.split(" · ")
+        assert f"| [{number}](notebooks/{path.name}) | {name} | {minutes} |" in readme, path.name
+
+
 def test_prose_before_code(cells):
     code = [cell["cell_type"] == "code" for cell in cells]
     runs = "".join("c" if is_code else "m" for is_code in code)
