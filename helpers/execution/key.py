@@ -88,9 +88,41 @@ def _add(path: Path, folder: Path, seen: dict[str, str]) -> None:
 
 
 def code_of(notebook: Path) -> tuple[str, ...]:
-    """Return the code of each cell of a notebook but the set-up cell, the first one, which only finds the course."""
-    cells, _ = parse(notebook, notebook.stat().st_mtime_ns)
-    return cells[1:]
+    """Return the code of a notebook's cells as far as it decides what the notebook measures.
+
+    Without the set-up cell, the first one, which only finds the course, and without what is only printed: an answer to
+    a line that a reader writes can get better, and the figures stay.
+    """
+    return tuple(
+        ast.dump(_Silent().visit(_without_docstrings(tree, False))) if (tree := _tree_of(cell)) else cell
+        for cell in _code_cells(notebook)[1:]
+    )
+
+
+class _Silent(ast.NodeTransformer):
+    """Take away calls of ``print``, and conditions under which nothing else happens."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        printed = isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "print"
+        names_something = any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))
+        return None if printed and not names_something else node
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        self.generic_visit(node)
+        return node if node.body or node.orelse else None
+
+
+def _code_cells(notebook: Path) -> list[str]:
+    found = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    return [cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"]) for cell in found]
+
+
+def _tree_of(cell: str) -> ast.Module | None:
+    """Return the tree of a cell, with ``pass`` for magics; None for what only IPython understands, or for a mistake."""
+    try:
+        return ast.parse(_MAGIC.sub("pass", cell))
+    except SyntaxError:
+        return None
 
 
 @functools.cache
@@ -100,12 +132,7 @@ def parse(path: Path, changed: int) -> tuple[tuple[str, ...], tuple[ast.Module, 
     ``changed`` is the file's time of change. Of a room's ``__init__``, what it imports and hands on is no code:
     ``_imported`` looks for the module that has what is wanted.
     """
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".py":
-        cells = [text]
-    else:
-        found = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-        cells = [cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"]) for cell in found]
+    cells = [path.read_text(encoding="utf-8")] if path.suffix == ".py" else _code_cells(path)
     codes, trees = [], []
     for cell in cells:
         try:
