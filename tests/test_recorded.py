@@ -35,7 +35,11 @@ def test_a_table_is_recorded_and_read(notebook, capsys):
     first = recorded_sweep(notebook, points, "mini")
     assert list(first["double"]) == [4] and "Nothing is recorded for mini" in capsys.readouterr().out
     written = recorded_sweep(notebook, points, "mini", run=True)
+    capsys.readouterr()
     read = recorded_sweep(notebook, points, "mini")
+    assert "Read from once_mini.csv" in capsys.readouterr().out
+    assert recorded_sweep(notebook, points, "cifar10-gpu", instead="mini").equals(read)
+    assert "NOT measured for cifar10-gpu" in capsys.readouterr().out
     assert list(read["double"]) == list(written["double"]) == [4, 6] and list(read["error"]) == ["", ""]
     assert set(read["code"]) == {code_key(notebook)}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def recorded_sweep(
-    notebook: Path | str, points: Sequence[Mapping[str, object]], profile: str, *, run: bool = False
+    notebook: Path | str, points: Sequence[Mapping[str, object]], profile: str, *, run: bool = False, instead: str = ""
 ) -> pd.DataFrame:
     """Return the table of a sweep: read what was recorded, or run it now and record it.
 
@@ -25,8 +25,10 @@ def recorded_sweep(
 
     Args:
         notebook, points: as for ``run_sweep``.
-        profile: the name of the profile; where it has no table, the first point is run, and a line says so.
+        profile: the name of the profile.
         run: run the sweep, and write the table.
+        instead: a profile whose table is read where ``profile`` has none. If it is empty, the first point is run. A
+            line says so.
 
     Returns:
         As ``run_sweep``; a recorded table has "code" as first column.
@@ -44,9 +46,13 @@ def recorded_sweep(
         with write_beside(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.5g")
         return table
+    if not path.exists() and instead:
+        print(f"NOT measured for {profile}. What follows was measured for {instead}: another network.")
+        path = notebook.with_name(f"{notebook.stem}_{instead}.csv")
     if not path.exists():
         print(f"Nothing is recorded for {profile}: the first of {len(points)} runs is made now, which takes minutes.")
         return run_sweep(notebook, points[:1], cache_folder("sweeps"))
+    print(f"Read from {path.name}: recorded before, not measured in this run.")
     return pd.read_csv(path).fillna({"error": ""})
 
 
