@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course.offline.needs import IMAGES, Need, needs_of
+from course.offline.needs import IMAGES, Need, needs_of, training_images_of
 from helpers.files.bundle import SourceError, check_file, read_manifest
 from helpers.profiles import PROFILES, Profile
 
@@ -87,7 +87,7 @@ def shortage_of_labels(y_train: np.ndarray, y_test: np.ndarray, profile: Profile
         y_train, y_test: labels in [0, 9], ``(n,)`` or ``(n, 1)``.
         profile: chooses the same number of each class.
     """
-    needed = {"training": profile.train_size + profile.validation_size, "test": profile.test_size}
+    needed = {"training": training_images_of(profile), "test": profile.test_size}
     for (kind, size), labels in zip(needed.items(), (y_train, y_test), strict=True):
         rarest = count_rarest(labels)
         if rarest < size // 10:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from course.offline.check_bundle import count_rarest, damage_of_weights, shortage_of_labels
-from course.offline.needs import IMAGES, Need, needs_of
+from course.offline.needs import IMAGES, Need, needs_of, training_images_of
 from helpers.data.datasets import read_cifar10
 from helpers.files.bundle import MissingSourceError, SourceError, bundle_place, digest_of
 from helpers.files.cache import write_beside
@@ -95,12 +95,11 @@ def check_place(folder: Path) -> None:
 
 def check_count(train_images: int | None, profile: Profile) -> None:
     """Make sure that a number of training pictures can serve the profile."""
-    needed = profile.train_size + profile.validation_size
+    needed = training_images_of(profile)
     if train_images is not None and (train_images % 10 or train_images < needed):
         raise SourceError(
-            f"--train-images {train_images} does not fit. The profile {profile.name} trains with "
-            f"{profile.train_size:,} pictures and chooses with {profile.validation_size:,} others, so name a multiple "
-            f"of 10 from {needed} on."
+            f"--train-images {train_images} does not fit. The lessons of the profile {profile.name} need {needed:,} "
+            f"training pictures (lesson 09 the most), so name a multiple of 10 from {needed} on."
         )
 
 

@@ -10,6 +10,7 @@ from helpers.profiles import Profile
 
 IMAGES = "datasets/cifar10.npz"  # CIFAR-10, as a bundle holds it
 CAPSTONE = "vgg16"  # lesson 11
+POOL = 15_000  # lesson 09 draws its labels from so many pictures, where a profile has 1,000 labels of each class
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Need:
     def addresses(self) -> tuple[str, ...]:
         """Where on the network it may be had."""
         return self.source.urls if self.source else tuple(handle for handle in self.handles if "://" in handle)
+
+
+def training_images_of(profile: Profile) -> int:
+    """Return how many training images the lessons of a profile use together with those that choose."""
+    largest = POOL if profile.train_size >= 10_000 else profile.train_size
+    return max(largest, profile.train_size) + profile.validation_size
 
 
 def needs_of(profile: Profile) -> list[Need]:
