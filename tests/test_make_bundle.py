@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 import pytest
 
+from course import ROOT
 from course.__main__ import main
 from course.offline import make_bundle
-from course.offline.needs import needs_of
+from course.offline.needs import needs_of, training_images_of
 from helpers.files.downloads import SOURCES
 from helpers.files.hub_modules import _EMBEDDED_MODULES, cached_folder
 from helpers.files.weights import WEIGHTS
@@ -325,3 +326,13 @@ def test_a_read_only_bundle_without_network_and_with_empty_caches(bundle, tmp_pa
     finally:
         for path in (share, *everything[::-1]):
             path.chmod(0o755)
+
+
+def test_a_bundle_is_large_enough_for_lesson_09():
+    cells = json.loads((ROOT / "notebooks" / "09_how_much_data.ipynb").read_text(encoding="utf-8"))["cells"]
+    pool = next("".join(cell["source"]) for cell in cells if cell["id"] == "pool")
+    lines = pool.split("from helpers.data import load_data, stratified_indices")[1].split("test_size =")[0]
+    for profile in (PROFILES["cifar10-cpu"], PROFILES["cifar10-gpu"]):
+        values = {"profile": profile}
+        exec(lines, values)
+        assert training_images_of(profile) >= values["pool_size"] + profile.validation_size
