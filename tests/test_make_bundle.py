@@ -332,7 +332,7 @@ def test_a_bundle_is_large_enough_for_lesson_09():
     cells = json.loads((ROOT / "notebooks" / "09_how_much_data.ipynb").read_text(encoding="utf-8"))["cells"]
     pool = next("".join(cell["source"]) for cell in cells if cell["id"] == "pool")
     lines = pool.split("from helpers.data import load_data, stratified_indices")[1].split("test_size =")[0]
-    for profile in (PROFILES["cifar10-cpu"], PROFILES["cifar10-gpu"]):
+    for profile in (CPU, PROFILES["cifar10-gpu"]):
         values = {"profile": profile}
         exec(lines, values)
         assert training_images_of(profile) >= values["pool_size"] + profile.validation_size
