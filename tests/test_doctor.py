@@ -17,7 +17,7 @@ import pytest
 
 from course.__main__ import main
 from course.doctor import examine as doctor
-from course.offline.needs import IMAGES, needs_of
+from course.offline.needs import IMAGES, needs_of, training_images_of
 from helpers.files.hub_modules import _EMBEDDED_MODULES, cached_folder
 from helpers.profiles import PROFILES
 
@@ -289,7 +289,7 @@ def write_bundle(folder, profile):
         path = folder / need.packed[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         if need.packed[0] == IMAGES:
-            train, test = np.arange(profile.train_size + profile.validation_size), np.arange(profile.test_size)
+            train, test = np.arange(training_images_of(profile)), np.arange(profile.test_size)
             np.savez(path, y_train=train % 10, y_test=test % 10)
         elif not need.optional:
             path.write_text(need.packed[0])

@@ -49,4 +49,4 @@ def test_generate_and_autograde(tmp_path, monkeypatch):
         points = {
             student: gradebook.find_submission("exercise_03", student).score for student in ("untouched", "right")
         }
-    assert points == {"untouched": 0, "right": 5}
+    assert points == {"untouched": 0, "right": 6}
