@@ -67,6 +67,14 @@ def test_cells_are_short(cells):
             assert len(lines) <= 20, (cell["id"], len(lines))
 
 
+@pytest.mark.parametrize("folder", ["notebooks", "notebooks/runs", "exercises", "solutions"])
+def test_code_fits_the_page(folder):
+    for path in sorted((FOLDER.parent / folder).glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                assert max(map(len, source(cell).split("\n"))) <= 88, (path.name, cell["id"])
+
+
 def test_outputs_are_kept_only_where_they_are_compared(cells):
     for cell in cells:
         if cell["cell_type"] == "code":

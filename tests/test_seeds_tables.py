@@ -51,6 +51,7 @@ def test_a_key_is_that_of_code_and_profile(tmp_path, monkeypatch):
     assert key("a = 1") != key("a = 1", "cifar10-cpu")
     printed = "a = 1\nif a == 1:\n    print('yes')\nelse:\n    print('no')"
     assert key(printed) == key("a = 1")  # what is only printed decides no figure
+    assert key("a = 1\nif b := 2:\n    print(b)") != key("a = 1")
     assert key("a = 1\nprint(b := 2)") != key("a = 1") != key("a = 1\nif a:\n    b = 2")
     other = replace(PROFILES["mini"], head_epochs=99)
     before = key("a = 1"), key("a = profile.head_epochs")

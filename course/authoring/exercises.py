@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import copy
 import re
+import textwrap
+from functools import partial
 from pathlib import Path
 
 from course import ROOT, CourseError
@@ -81,10 +83,21 @@ def student_version(solution):
                 title = find_task(number).title
             except UnknownTaskError as error:
                 raise CourseError(f"{error} A new task needs a check: see CONTRIBUTING.md.") from error
-            stub = rf'\1raise NotImplementedError("Exercise {number}: {title}")'
-            cell.source, count = MARKED.subn(stub, cell.source)
+            message = f"Exercise {number}: {title}"
+            cell.source, count = MARKED.subn(partial(stub_of, message), cell.source)
             if count == 0:
                 raise CourseError(f"The cell {cell.id} has no ### BEGIN SOLUTION … ### END SOLUTION.")
         if "SOLUTION" in cell.source:
             raise CourseError(f"The marks in the cell {cell.id} do not match, or it is no task.")
     return exercise
+
+
+def stub_of(message: str, marked: re.Match[str]) -> str:
+    """Return the code that stands for a marked answer, in lines of at most 88 columns: the site cuts longer ones."""
+    indent = marked[1]
+    line = f'{indent}raise NotImplementedError("{message}")'
+    if len(line) <= 88:
+        return line
+    inner = f"{indent}    "
+    parts = textwrap.wrap(message, 88 - len(inner) - 2, drop_whitespace=False)
+    return "\n".join([f"{indent}raise NotImplementedError(", *(f'{inner}"{part}"' for part in parts), f"{indent})"])

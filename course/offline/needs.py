@@ -37,8 +37,8 @@ class Need:
 
 def training_images_of(profile: Profile) -> int:
     """Return how many training images the lessons of a profile use together with those that choose."""
-    largest = POOL if profile.train_size >= 10_000 else profile.train_size
-    return max(largest, profile.train_size) + profile.validation_size
+    pool = POOL if profile.train_size >= 10_000 else 0
+    return max(pool, profile.train_size) + profile.validation_size
 
 
 def needs_of(profile: Profile) -> list[Need]:

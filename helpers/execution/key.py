@@ -104,12 +104,15 @@ class _Silent(ast.NodeTransformer):
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         printed = isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "print"
-        names_something = any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))
-        return None if printed and not names_something else node
+        return None if printed and not _names_something(node) else node
 
     def visit_If(self, node: ast.If) -> ast.If | None:
         self.generic_visit(node)
-        return node if node.body or node.orelse else None
+        return node if node.body or node.orelse or _names_something(node.test) else None
+
+
+def _names_something(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))
 
 
 def _code_cells(notebook: Path) -> list[str]:
