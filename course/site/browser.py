@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from course import CourseError
 from course.site.checks import pages_of
+from course.site.teach_check import check_teach_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -54,6 +55,7 @@ def check_in_browser(site: Path) -> list[str]:
         for name in tqdm(pages, desc="reading", unit=" pages"):
             faults += [f"{name}: {fault}" for fault in read_page(browser, address, name)]
         faults += check_search(browser, address) + check_keyboard(browser, address)
+        faults += check_teach_page(browser, site)
         browser.close()
     return faults
 
@@ -83,7 +85,8 @@ def read_page(browser, address: str, name: str) -> list[str]:
     page = browser.new_page()
     page.on("console", lambda message: note(message.type in LOUD, f"console: {message.text}"))
     page.on("pageerror", lambda error: note(True, f"error: {error}"))
-    page.on("request", lambda request: note(not request.url.startswith(("data:", address)), f"asks {request.url}"))
+    own = ("data:", "blob:", address)
+    page.on("request", lambda request: note(not request.url.startswith(own), f"asks {request.url}"))
     page.on("response", lambda response: note(response.status >= 400, f"{response.status}: {response.url}"))
     for size in SIZES:
         page.set_viewport_size(size)

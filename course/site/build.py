@@ -46,6 +46,9 @@ def build_site(summary: dict, executed: Path, target: Path, solutions: bool = Fa
     if build_main([*options, str(source), str(new)]):
         raise CourseError("Sphinx found faults; its messages are above. The site was not changed.")
     offer_committed_notebooks(new)
+    from course.site.teach import write_teach_page  # it loads TensorFlow
+
+    write_teach_page(new)
     shutil.rmtree(target, ignore_errors=True)
     new.rename(target)
 
