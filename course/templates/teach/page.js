@@ -79,6 +79,7 @@ async function readGallery() {
 
 function addClass(source) {
   if (state.classes.length >= MOST_CLASSES) return say(`${MOST_CLASSES} classes are the most that this page takes.`);
+  if (source && state.classes.some((each) => each.source === source)) return say(`${source.name} is a class already.`);
   const taken = new Set(state.classes.map((each) => each.name));
   let number = 1;
   while (taken.has(`my class ${number}`)) number++;
@@ -128,7 +129,8 @@ async function addFiles(each, files) {
     }
     URL.revokeObjectURL(url);
   }
-  say(damaged.length ? `Not a picture that this browser can read: ${damaged.join(", ")}.` : `${each.name}: ${each.examples.length} examples.`);
+  if (damaged.length) say(`Not a picture that this browser can read: ${damaged.join(", ")}.`);
+  else say(`${each.name}: ${each.examples.length} examples.`);
   showClasses();
 }
 
@@ -136,7 +138,10 @@ function showClasses() {
   const focused = document.activeElement?.dataset?.key; // the list is made anew: keep the place of the keyboard
   element("classes").replaceChildren(...state.classes.map(classCard));
   element("add-class").disabled = state.classes.length >= MOST_CLASSES;
-  document.querySelector(`[data-key="${focused}"]`)?.focus();
+  if (focused) {
+    const [position] = focused.split("-"), place = (key) => document.querySelector(`[data-key="${key}"]`);
+    (place(focused) ?? place(`${position}-name`) ?? element("add-class")).focus();
+  }
   askForCurves();
 }
 
@@ -148,7 +153,8 @@ function classCard(each, position) {
     each.name = name.value.trim() || each.name;
     showClasses();
   };
-  const files = make("input", { type: "file", accept: "image/*", multiple: true, "aria-label": `pictures for ${each.name}`, ...key("files") });
+  const label = { "aria-label": `pictures for ${each.name}` };
+  const files = make("input", { type: "file", accept: "image/*", multiple: true, ...label, ...key("files") });
   files.onchange = () => addFiles(each, [...files.files]);
   const pictures = each.examples.map((picture, n) => {
     const remove = () => {
@@ -158,7 +164,8 @@ function classCard(each, position) {
       showClasses();
     };
     const image = make("img", { src: picture.url, alt: "", width: 40, height: 40 });
-    return make("button", { type: "button", className: "picture", title: "remove", "aria-label": `remove example ${n + 1} of ${each.name}`, onclick: remove, ...key(`picture-${n}`) }, image);
+    const labels = { title: "remove", "aria-label": `remove example ${n + 1} of ${each.name}` };
+    return make("button", { type: "button", className: "picture", onclick: remove, ...labels, ...key(`picture-${n}`) }, image);
   });
   const card = make("section", { className: "card", "aria-label": each.name });
   card.append(name, make("div", { className: "pictures" }, ...pictures));
@@ -232,16 +239,21 @@ function drawCurves(curves) {
   for (const [way, { mark, colour, dash }] of Object.entries(WAYS)) {
     const points = curves[way].map((accuracy, n) => [x(n + 1), accuracy]).filter(([, accuracy]) => accuracy !== null);
     const line = points.map(([at, accuracy]) => `${at},${y(accuracy)}`).join(" ");
-    chart.append(draw("polyline", { points: line, fill: "none", style: `stroke: ${colour}`, "stroke-width": 2, "stroke-dasharray": dash }));
+    const style = { fill: "none", style: `stroke: ${colour}`, "stroke-width": 2, "stroke-dasharray": dash };
+    chart.append(draw("polyline", { points: line, ...style }));
     for (const [at, accuracy] of points) {
       chart.append(draw("text", { x: at, y: y(accuracy) + 4, class: "middle mark", style: `fill: ${colour}` }, mark));
     }
   }
   const last = (way) => curves[way].at(-1), percent = (value) => (value === null ? "not known" : `${Math.round(100 * value)} %`);
-  const judged = ready.some((each) => each.source) ? "on pictures that it has not learned from" : "each example judged by a head that has not seen it";
+  const judged = ready.some((each) => each.source)
+    ? "on pictures that it has not learned from"
+    : "each example judged by a head that has not seen it";
+  const uneven = ready.some((each) => each.examples.length > most);
   element("answer").textContent = `With ${most} example${most > 1 ? "s" : ""} of each class, ${judged}: `
     + Object.entries(WAYS).map(([way, { label }]) => `${label} ${percent(last(way))}`).join("; ")
-    + `. Guessing: ${percent(chance)}.`;
+    + `. Guessing: ${percent(chance)}.`
+    + (uneven ? " The class with the fewest examples says how far the curve goes." : "");
   chart.setAttribute("aria-label", element("answer").textContent);
 }
 
@@ -294,12 +306,15 @@ function drawLook({ blocks, alike }) {
   element("blocks").replaceChildren(...blocks.map((maps, n) => {
     const shown = liveliest(maps, 8).map((channel) => paintChannel(maps, channel));
     const title = `block ${n}: ${maps.channels} maps of ${maps.side} × ${maps.side}`;
-    return make("figure", {}, make("figcaption", {}, title), make("div", { className: "maps", role: "img", "aria-label": `eight of the maps of ${title}` }, ...shown));
+    const maps8 = make("div", { className: "maps", role: "img", "aria-label": `eight of the maps of ${title}` }, ...shown);
+    return make("figure", {}, make("figcaption", {}, title), maps8);
   }));
-  const named = new Map(state.gallery.flatMap((each) => each.examples.map((picture) => [picture.id, { picture, name: each.name }])));
+  const named = new Map();
+  for (const each of state.gallery) for (const picture of each.examples) named.set(picture.id, { picture, name: each.name });
   element("alike").replaceChildren(...alike.slice(0, 6).map(({ id, similarity }) => {
     const { picture, name } = named.get(id);
-    return make("li", {}, make("img", { src: picture.url, alt: "", width: 48, height: 48 }), ` ${name}, ${similarity.toFixed(2)}`);
+    const image = make("img", { src: picture.url, alt: "", width: 48, height: 48 });
+    return make("li", {}, image, ` ${name}, ${similarity.toFixed(2)}`);
   }));
 }
 
@@ -333,7 +348,11 @@ function prepareDrawing() {
 }
 
 function showMe() {
-  state.classes = DATA.shown.map((k) => ({ name: state.gallery[k].name, source: state.gallery[k], examples: state.gallery[k].examples.slice(0, 5) }));
+  state.classes.forEach((each) => each.examples.forEach((picture) => forget(each, picture)));
+  state.classes = DATA.shown.map((k) => {
+    const source = state.gallery[k];
+    return { name: source.name, source, examples: source.examples.slice(0, 5) };
+  });
   say("Three classes with five examples each.");
   showClasses();
 }
