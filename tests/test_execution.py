@@ -290,11 +290,12 @@ def mark_of(folder):
     found = []
     for process in psutil.process_iter():
         try:
-            if str(folder) in " ".join([*process.cmdline(), process.environ().get("COURSE_CACHE", "")]):
+            marked = str(folder) in " ".join([*process.cmdline(), process.environ().get("COURSE_CACHE", "")])
+            if marked and process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
                 found.append(process)
-        except psutil.Error:
+        except psutil.Error:  # it ends meanwhile
             continue
-    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid()]
+    return found
 
 
 def wait_until(condition, seconds=120):
