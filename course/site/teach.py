@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 import helpers.quiet  # noqa: F401
 from course import TEMPLATES, CourseError
 from helpers.data import emoji10
-from helpers.models import build_backbone
+from helpers.models import build_backbone, extract_features
 
 import keras
 
@@ -24,7 +24,7 @@ PAGE = "teach.html"
 EXAMPLES, HELD = 12, 20  # pictures of each class to learn from, and to judge by
 STRENGTH = 10  # C of the logistic regression, as in learning.js
 SHOWN = (0, 2, 5)  # the classes of "Show me"
-LINKS = {"luck": "03_", "features": "03_"}  # word in the page -> how the name of its lesson begins
+LESSON = "03_"  # how the name of the lesson begins that the page links to
 
 
 def describe_network() -> dict:
@@ -67,7 +67,7 @@ def features_of(images: np.ndarray) -> np.ndarray:
     """Return what Keras computes for images ``(n, 32, 32, 3)`` uint8: ``(n, 224)`` float32."""
     backbone = build_backbone("mini_mobilenet", "mini").model
     extractor = keras.Sequential([backbone, keras.layers.GlobalAveragePooling2D()])
-    return extractor.predict(images.astype("float32"), verbose=0)
+    return extract_features(extractor, images, cache=False)
 
 
 def accuracy_of(vectors: np.ndarray, count: int) -> float:
@@ -83,9 +83,8 @@ def accuracy_of(vectors: np.ndarray, count: int) -> float:
     return head.score(held @ basis, np.repeat(range(classes), len(held) // classes))
 
 
-def mean_accuracies(count: int = 5) -> dict[str, float]:
-    """Return the mean accuracy over all choices of three classes, with ``count`` pictures of each, by way."""
-    pictures = gallery()
+def mean_accuracies(pictures: np.ndarray, count: int = 5) -> dict[str, float]:
+    """Return the mean accuracy over all choices of three classes of the gallery, with ``count`` pictures of each."""
     vectors = {
         "pretrained": features_of(pictures.reshape(-1, 32, 32, 3)).reshape(*pictures.shape[:2], -1),
         "pixels": pictures.reshape(*pictures.shape[:2], -1) / 127.5 - 1,
@@ -103,15 +102,13 @@ def write_teach_page(site: Path) -> Path:
     Raises:
         CourseError: a lesson that the page links to is not part of the site.
     """
-    lessons = {path.stem for path in (site / "notebooks").glob("*.html")}
-    links = {
-        word: next((name for name in sorted(lessons) if name.startswith(start)), "") for word, start in LINKS.items()
-    }
-    if not all(links.values()):
-        raise CourseError(f"{PAGE} links to lessons that the site lacks: {', '.join(sorted(set(LINKS.values())))}.")
+    lesson = next((site / "notebooks").glob(f"{LESSON}*.html"), None)
+    if lesson is None:
+        raise CourseError(f"{PAGE} links to lessons that the site lacks: {LESSON}.")
+    pictures = gallery()
     data = {
         "network": describe_network(),
-        "sheet": sheet_of(gallery()),
+        "sheet": sheet_of(pictures),
         "classes": list(emoji10.CLASS_NAMES),
         "examples": EXAMPLES,
         "held": HELD,
@@ -120,9 +117,14 @@ def write_teach_page(site: Path) -> Path:
     folder = TEMPLATES / "teach"
     texts = {f"{name}_code": (folder / f"{name}.js").read_text() for name in ("network", "learning", "worker", "page")}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined)
-    style, shown = (folder / "style.css").read_text(), EXAMPLES * len(emoji10.CLASS_NAMES)
+    facts = {
+        "held": HELD,
+        "gallery": EXAMPLES * len(pictures),
+        "mean": mean_accuracies(pictures),
+        "lesson": lesson.stem,
+    }
     page = environment.get_template("page.html.j2").render(
-        style=style, data=json.dumps(data), held=HELD, gallery=shown, mean=mean_accuracies(), **texts, **links
+        style=(folder / "style.css").read_text(), data=json.dumps(data), **facts, **texts
     )
     path = site / PAGE
     path.write_text(page, encoding="utf-8")

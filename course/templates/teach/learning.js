@@ -109,4 +109,4 @@ function learningCurve(examples, held) {
   return curve;
 }
 
-if (typeof module !== "undefined") module.exports = { learningCurve, softmax, trainHead };
+if (typeof module !== "undefined") module.exports = { learningCurve };

@@ -106,4 +106,4 @@ function forward(network, pixels) {
   return { features, blocks };
 }
 
-if (typeof module !== "undefined") module.exports = { decodeHalves, forward, makeNetwork, normalNumbers };
+if (typeof module !== "undefined") module.exports = { forward, makeNetwork };
