@@ -20,6 +20,12 @@ from course.site.teach import (
 )
 
 CODE = TEMPLATES / "teach"
+CURVE = """(({ examples, held }) => {
+  let count = 0;
+  const places = (lists) => lists.map((vectors) => vectors.map(() => count++));
+  const curve = code.learningCurve(code.productsOf([...examples, ...held].flat()), places(examples), places(held));
+  return Object.fromEntries(Array.from(curve, (point) => [point.count, point.accuracy]));
+})(given)"""
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
@@ -65,17 +71,40 @@ def test_the_curve_is_that_of_scikit_learn(classes, counts):
     pictures = gallery()[list(classes)]
     vectors = features_of(pictures.reshape(-1, 32, 32, 3)).reshape(*pictures.shape[:2], -1)
     given = {"examples": vectors[:, : max(counts)].tolist(), "held": vectors[:, EXAMPLES:].tolist()}
-    curve = run_in_node("learning.js", "code.learningCurve(given.examples, given.held)", given)
-    assert len(curve) == max(counts)
+    curve = run_in_node("learning.js", CURVE, given)
+    assert list(curve) == [str(count) for count in (1, 2, 3, 4, 5, 7, 10, 12) if count <= max(counts)]
     for count in counts:
-        assert abs(curve[count - 1] - accuracy_of(vectors.astype("float64"), count)) < 0.02
+        assert abs(curve[str(count)] - accuracy_of(vectors.astype("float64"), count)) < 0.02
 
 
 @needs_node
-def test_classes_without_held_out_pictures_are_judged_by_leaving_one_out():
+def test_classes_without_held_out_pictures_are_judged_by_leaving_one_of_each_out():
     near = [[[0, 1], [0, 1.1], [0.1, 1]], [[1, 0], [1.1, 0], [0, 1.05]]]  # the last one lies among the others
-    curve = run_in_node("learning.js", "code.learningCurve(given, [[], []])", near)
-    assert curve == [None, 1, 5 / 6]
+    curve = run_in_node("learning.js", CURVE, {"examples": near, "held": [[], []]})
+    assert list(curve) == ["1", "2"] and curve["2"] == pytest.approx(5 / 6)
+
+
+@needs_node
+def test_classes_that_cannot_be_told_apart_get_what_guessing_gets():
+    noise = np.random.default_rng(0).normal(size=(2, 20, 300)).tolist()
+    curve = run_in_node("learning.js", CURVE, {"examples": noise, "held": [[], []]})
+    assert curve["19"] == pytest.approx(0.5, abs=0.25)
+    same = [[[1, 2]] * 4] * 4
+    curve = run_in_node("learning.js", CURVE, {"examples": same, "held": [[], [], [], []]})
+    assert curve == {"1": 0.25, "2": 0.25, "3": 0.25}
+
+
+@needs_node
+def test_classes_count_alike_whatever_judges_them():
+    examples = [[[0, 1], [0, 1.1]], [[1, 0], [1.1, 0]]]
+    held = [[[0, 1.2], [0, 1.3], [1, 0], [1, 0.1]], []]  # half of them look like the other class
+    given = {"examples": examples, "held": held}
+    assert run_in_node("learning.js", CURVE, given) == {"1": 0.75}
+
+
+@needs_node
+def test_own_classes_with_one_example_are_not_judged():
+    assert run_in_node("learning.js", CURVE, {"examples": [[[0, 1]], [[1, 0]]], "held": [[], []]}) == {}
 
 
 def test_the_page_is_one_file_that_asks_nobody(site):

@@ -24,6 +24,7 @@ PAGE = "teach.html"
 EXAMPLES, HELD = 12, 20  # pictures of each class to learn from, and to judge by
 STRENGTH = 10  # C of the logistic regression, as in learning.js
 SHOWN = (0, 2, 5)  # the classes of "Show me"
+SCRIPTS = ("network", "learning", "worker", "pictures", "chart", "inside", "page")
 LESSON = "03_"  # how the name of the lesson begins that the page links to
 
 
@@ -115,7 +116,7 @@ def write_teach_page(site: Path) -> Path:
         "shown": SHOWN,
     }
     folder = TEMPLATES / "teach"
-    texts = {f"{name}_code": (folder / f"{name}.js").read_text() for name in ("network", "learning", "worker", "page")}
+    texts = {f"{name}_code": (folder / f"{name}.js").read_text() for name in SCRIPTS}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined)
     facts = {
         "held": HELD,

@@ -1,112 +1,124 @@
 "use strict";
 // The classifier of the page: logistic regression, trained anew after each added example.
 
-/** Return the mean of vectors, and one number for their spread: the root of their mean variance. */
-function statistics(vectors) {
-  const size = vectors[0].length, mean = new Float64Array(size);
-  for (const vector of vectors) for (let i = 0; i < size; i++) mean[i] += vector[i] / vectors.length;
-  let variance = 0;
-  for (const vector of vectors) for (let i = 0; i < size; i++) variance += (vector[i] - mean[i]) ** 2;
-  return { mean, spread: Math.sqrt(variance / (size * vectors.length)) || 1 };
+/** Return the products of vectors: products[i][j] is the dot product of vectors i and j. All else follows from them. */
+function productsOf(vectors) {
+  const products = vectors.map(() => new Float64Array(vectors.length));
+  for (let i = 0; i < vectors.length; i++) {
+    for (let j = 0; j <= i; j++) {
+      const one = vectors[i], other = vectors[j];
+      let sum = 0;
+      for (let n = 0; n < one.length; n++) sum += one[n] * other[n];
+      products[i][j] = products[j][i] = sum;
+    }
+  }
+  return products;
 }
 
-/** Centre and scale a vector, so that its length is about 1, whatever the number of its values. */
-function scaled(vector, { mean, spread }) {
-  const divisor = spread * Math.sqrt(vector.length);
-  return Float64Array.from(vector, (value, i) => (value - mean[i]) / divisor);
-}
-
-function dot(one, other) {
-  let sum = 0;
-  for (let i = 0; i < one.length; i++) sum += one[i] * other[i];
-  return sum;
+function average(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Return probabilities from scores. */
 function softmax(scores) {
-  const highest = Math.max(...scores);
-  const powers = scores.map((score) => Math.exp(score - highest));
+  const most = Math.max(...scores), powers = scores.map((score) => Math.exp(score - most));
   const sum = powers.reduce((a, b) => a + b, 0);
   return powers.map((power) => power / sum);
 }
 
-const STRENGTH = 10; // C of scikit-learn's LogisticRegression, on scaled vectors
+const STRENGTH = 10; // C of scikit-learn's LogisticRegression
+const STEPS = 400;
 
 /**
- * Train a logistic regression on vectors with labels 0 to classCount - 1.
- *
- * It minimises 0.5 * |weights|^2 + STRENGTH * (the sum of the losses), as scikit-learn does, by accelerated gradient
- * steps (Nesterov 1983). The weights are a sum of the examples, so the steps need only their products: what an example
- * costs does not depend on the length of the vectors.
- *
- * Returns a function from a vector to the scores of the classes.
+ * Return a function from the place of a vector to its products with the known ones, after all were centred on the mean of
+ * the known ones and scaled, so that the length of these is about 1, whatever the number of their values.
  */
-function trainHead(vectors, labels, classCount) {
-  const known = statistics(vectors), examples = vectors.map((vector) => scaled(vector, known));
-  const products = examples.map((one) => examples.map((other) => dot(one, other)));
-  const zeros = () => examples.map(() => new Float64Array(classCount));
-  let shares = zeros(), bias = new Float64Array(classCount), before = shares, biasBefore = bias, momentum = 1;
-  const reach = STRENGTH * (Math.max(...products.map((row) => row.reduce((sum, value) => sum + Math.abs(value), 0))));
-  const rate = 1 / (1 + reach / 2), biasRate = 1 / (STRENGTH * examples.length);
-  for (let step = 0; step < 400; step++) {
-    const next = (1 + Math.sqrt(1 + 4 * momentum * momentum)) / 2, further = (momentum - 1) / next;
-    momentum = next;
-    const ahead = shares.map((row, n) => row.map((value, k) => value + further * (value - before[n][k])));
-    const biasAhead = bias.map((value, k) => value + further * (value - biasBefore[k]));
-    const newBias = Float64Array.from(biasAhead);
-    const newShares = ahead.map((row, n) => {
-      const scores = Array.from(biasAhead, (value, k) => {
-        let score = value;
-        for (let other = 0; other < examples.length; other++) score += products[n][other] * ahead[other][k];
-        return score;
-      });
-      const probabilities = softmax(scores);
-      return row.map((value, k) => {
-        const error = probabilities[k] - (labels[n] === k ? 1 : 0);
-        newBias[k] -= biasRate * STRENGTH * error;
-        return value - rate * (value + STRENGTH * error);
-      });
-    });
-    [before, shares, biasBefore, bias] = [shares, newShares, bias, newBias];
-  }
-  return (vector) => {
-    const place = scaled(vector, known), given = examples.map((example) => dot(example, place));
-    return Array.from(bias, (value, k) => given.reduce((sum, product, n) => sum + product * shares[n][k], value));
+function centredOn(products, known) {
+  const means = known.map((one) => average(known.map((other) => products[one][other]))), mean = average(means);
+  const squares = known.map((one) => products[one][one]), spread = average(squares) - mean;
+  const scale = spread > 1e-9 * average(squares) ? 1 / spread : 0; // 0: all are equal, and nothing can be learned
+  return (index) => {
+    const own = average(known.map((other) => products[index][other]));
+    return Float64Array.from(known, (other, n) => (products[index][other] - own - means[n] + mean) * scale);
   };
 }
 
-/** Return the position of the highest score. */
-function highest(scores) {
-  return scores.indexOf(Math.max(...scores));
+/**
+ * Train a logistic regression on the vectors at the places `known`, with labels 0 to classCount - 1.
+ *
+ * It minimises 0.5 * |weights|^2 + STRENGTH * (the sum of the losses), as scikit-learn does, by accelerated gradient
+ * steps (Nesterov 1983). The weights are a sum of the examples, each with its shares: the steps need only the products.
+ *
+ * Returns a function from the place of any vector to the scores of the classes.
+ */
+function trainHead(products, known, labels, classCount) {
+  const nearness = centredOn(products, known), near = known.map(nearness);
+  const reach = STRENGTH * Math.max(...near.map((row) => row.reduce((sum, value) => sum + Math.abs(value), 0)));
+  const rate = 1 / (1 + reach / 2), biasRate = 1 / (STRENGTH * known.length);
+  const zeros = () => Array.from({ length: classCount }, () => new Float64Array(known.length));
+  let shares = zeros(), before = shares, ahead = zeros(), momentum = 1;
+  let bias = new Float64Array(classCount), biasBefore = bias;
+  const scores = new Array(classCount);
+  for (let step = 0; step < STEPS; step++) {
+    const next = (1 + Math.sqrt(1 + 4 * momentum * momentum)) / 2, further = (momentum - 1) / next;
+    momentum = next;
+    for (let k = 0; k < classCount; k++) {
+      for (let n = 0; n < known.length; n++) ahead[k][n] = shares[k][n] + further * (shares[k][n] - before[k][n]);
+    }
+    const biasAhead = bias.map((value, k) => value + further * (value - biasBefore[k]));
+    const newShares = zeros(), newBias = biasAhead.slice();
+    for (let n = 0; n < known.length; n++) {
+      for (let k = 0; k < classCount; k++) {
+        scores[k] = biasAhead[k];
+        for (let other = 0; other < known.length; other++) scores[k] += near[n][other] * ahead[k][other];
+      }
+      softmax(scores).forEach((probability, k) => {
+        const error = STRENGTH * (probability - (labels[n] === k ? 1 : 0));
+        newBias[k] -= biasRate * error;
+        newShares[k][n] = ahead[k][n] - rate * (ahead[k][n] + error);
+      });
+    }
+    [before, shares, biasBefore, bias] = [shares, newShares, bias, newBias];
+  }
+  return (index) => {
+    const row = nearness(index);
+    return Array.from(bias, (value, k) => row.reduce((sum, product, n) => sum + product * shares[k][n], value));
+  };
 }
+
+/** Return what a prediction counts: 1 if the right class has the highest score, a part of it if several have. */
+function credit(scores, label) {
+  const most = Math.max(...scores);
+  return scores[label] === most ? 1 / scores.filter((score) => score === most).length : 0;
+}
+
+const COUNTS = [1, 2, 3, 4, 5, 7, 10, 14]; // judged, beside the most that there are: each costs time
 
 /**
- * Return the accuracy for 1, 2, ... examples of each class.
+ * Yield {count, accuracy} for growing numbers of examples that the head learns from, of each class.
  *
- * examples, held: for each class its vectors. A class without held-out vectors is judged by its own examples, each by a
- * head that has not seen it (leave one out); with one example there is nothing to judge.
+ * examples, held: for each class the places of its vectors. Pictures that are held out judge their class. A class of the
+ * reader's own has none: there each example is judged by a head that has not seen it, nor the example at the same place
+ * of the other classes (without it, the head would know which class has one less). The classes count alike.
  */
-function learningCurve(examples, held) {
-  const most = Math.min(...examples.map((vectors) => vectors.length)), curve = [];
-  for (let count = 1; count <= most; count++) {
-    const taken = examples.map((vectors) => vectors.slice(0, count));
-    const flat = taken.flat(), labels = taken.flatMap((vectors, k) => vectors.map(() => k));
-    const head = trainHead(flat, labels, examples.length);
-    let right = 0, judged = 0;
-    held.forEach((vectors, k) => {
-      for (const vector of vectors) right += highest(head(vector)) === k;
-      judged += vectors.length;
-      if (vectors.length > 0 || count < 2) return;
-      taken[k].forEach((vector) => {
-        const rest = flat.map((_, n) => n).filter((n) => flat[n] !== vector);
-        const other = trainHead(rest.map((n) => flat[n]), rest.map((n) => labels[n]), examples.length);
-        right += highest(other(vector)) === k;
-        judged += 1;
+function* learningCurve(products, examples, held) {
+  const fewest = Math.min(...examples.map((places) => places.length));
+  const own = held.some((places) => places.length === 0), most = own ? fewest - 1 : fewest;
+  for (const count of [...COUNTS.filter((each) => each < most), most]) {
+    if (count < 1) return;
+    const rounds = own ? fewest : 1, right = examples.map(() => 0);
+    for (let round = 0; round < rounds; round++) {
+      const first = own ? round + 1 : 0; // the examples after the one that is left out, in a circle
+      const taken = examples.map((places) => Array.from({ length: count }, (_, n) => places[(first + n) % fewest]));
+      const labels = taken.flatMap((places, label) => places.map(() => label));
+      const head = trainHead(products, taken.flat(), labels, examples.length);
+      examples.forEach((places, label) => {
+        const judges = held[label].length ? held[label] : [places[round]];
+        right[label] += average(judges.map((index) => credit(head(index), label))) / rounds;
       });
-    });
-    curve.push(judged ? right / judged : null);
+    }
+    yield { count, accuracy: average(right) };
   }
-  return curve;
 }
 
-if (typeof module !== "undefined") module.exports = { learningCurve };
+if (typeof module !== "undefined") module.exports = { learningCurve, productsOf };

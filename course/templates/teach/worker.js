@@ -1,66 +1,83 @@
 "use strict";
 // Computes beside the page, so that the page stays alive. The text of network.js and learning.js comes before this one.
-// It is told: {kind: "start", network}, {kind: "picture", id, pixels}, {kind: "curves", request, classes, gone}, where a
-// class is {examples, held}, lists of ids, with the ids that are gone, and {kind: "look", request, id, others}.
+// It is told {kind: "start", network}, {kind: "picture", id, pixels}, {kind: "curves", request, classes}, where a class
+// is {examples, held}, lists of ids, {kind: "ask", request, id, classes} and {kind: "look", request, id, others}.
 
-const views = new Map(); // id of a picture -> its vectors by way
+const pictures = new Map(); // id -> {pixels, vectors: those by way, or null}
 let networks = null, latest = 0;
 
 /** Return the three vectors of a picture: features of both networks, and its pixels. */
 function vectorsOf(id) {
-  const picture = views.get(id);
-  if (!picture.vectors) {
-    picture.vectors = {
-      pretrained: forward(networks.pretrained, picture.pixels).features,
-      random: forward(networks.random, picture.pixels).features,
-      pixels: Float32Array.from(picture.pixels, (value) => value / 127.5 - 1),
-    };
-  }
+  const picture = pictures.get(id);
+  picture.vectors ??= {
+    pretrained: forward(networks.pretrained, picture.pixels).features,
+    random: forward(networks.random, picture.pixels).features,
+    pixels: Float32Array.from(picture.pixels, (value) => value / 127.5 - 1),
+  };
   return picture.vectors;
 }
 
-/** Return the curve of each way; stop and return null if a newer request has come meanwhile. */
+/** Let other messages in, tell the page how far the work is, and return whether it is still wanted. */
+async function goOn(request, done) {
+  postMessage({ kind: "progress", request, done });
+  await new Promise((resume) => setTimeout(resume));
+  return request === latest;
+}
+
+/** Return the curve of each way, or null if a newer request has come meanwhile. */
 async function curvesOf({ request, classes }) {
-  const ids = classes.flatMap((each) => [...each.examples, ...each.held]);
-  for (const [done, id] of ids.entries()) {
-    if (!views.get(id).vectors && done % 8 === 7) await new Promise((resume) => setTimeout(resume));
-    if (request !== latest) return null;
+  const ids = classes.flatMap((each) => [...each.examples, ...each.held]), places = new Map(ids.map((id, n) => [id, n]));
+  const missing = ids.filter((id) => !pictures.get(id).vectors);
+  for (const [n, id] of missing.entries()) {
+    if (n % 8 === 7 && !(await goOn(request, (0.5 * n) / missing.length))) return null;
     vectorsOf(id);
   }
-  const curves = {};
-  for (const way of ["pretrained", "random", "pixels"]) {
-    await new Promise((resume) => setTimeout(resume));
-    if (request !== latest) return null;
-    const vectors = (list) => list.map((id) => vectorsOf(id)[way]);
-    curves[way] = learningCurve(classes.map((each) => vectors(each.examples)), classes.map((each) => vectors(each.held)));
+  const placed = (which) => classes.map((each) => each[which].map((id) => places.get(id)));
+  const curves = { pretrained: [], random: [], pixels: [] };
+  for (const [n, [way, curve]] of Object.entries(curves).entries()) {
+    const products = productsOf(ids.map((id) => vectorsOf(id)[way]));
+    for (const point of learningCurve(products, placed("examples"), placed("held"))) {
+      curve.push(point);
+      if (!(await goOn(request, 0.5 + (n + curve.length / 10) / 6))) return null;
+    }
   }
   return curves;
 }
 
-/** Return the maps of a picture by block, and the ids of the others, the most similar first (by cosine). */
-function lookAt({ id, others }) {
-  const mine = vectorsOf(id).pretrained, length = (vector) => Math.sqrt(dot(vector, vector));
-  const alike = others.map((other) => {
-    const theirs = vectorsOf(other).pretrained;
-    return { id: other, similarity: dot(mine, theirs) / (length(mine) * length(theirs)) };
-  });
-  alike.sort((one, other) => other.similarity - one.similarity);
-  return { blocks: forward(networks.pretrained, views.get(id).pixels).blocks, alike };
+/** Return, by way, the probability of each class for a picture; the head has learned from all examples. */
+function ask({ id, classes }) {
+  const known = classes.flatMap((each) => each.examples), labels = classes.flatMap((each, label) => each.examples.map(() => label));
+  return Object.fromEntries(["pretrained", "random", "pixels"].map((way) => {
+    const products = productsOf([...known, id].map((each) => vectorsOf(each)[way]));
+    return [way, softmax(trainHead(products, [...known.keys()], labels, classes.length)(known.length))];
+  }));
 }
 
-onmessage = async ({ data }) => {
-  if (data.kind === "start") {
-    const pretrained = makeNetwork(data.network);
-    networks = { pretrained, random: makeNetwork({ ...data.network, weights: null }, 1) };
-  } else if (data.kind === "picture") {
-    views.set(data.id, { pixels: data.pixels, vectors: null });
-  } else if (data.kind === "curves") {
-    latest = data.request; // from here on, an older request stops: it may need what is gone
-    data.gone.forEach((id) => views.delete(id));
-    if (data.classes.length < 2) return;
-    const curves = await curvesOf(data);
-    if (curves) postMessage({ kind: "curves", request: data.request, curves });
-  } else if (data.kind === "look") {
-    postMessage({ kind: "look", request: data.request, ...lookAt(data) });
+/** Return the maps of a picture by block, and the ids of the others, the most similar first (by cosine). */
+function lookAt({ id, others }) {
+  const products = productsOf([id, ...others].map((each) => vectorsOf(each).pretrained));
+  const length = (n) => Math.sqrt(products[n][n]);
+  const alike = others.map((other, n) => ({ id: other, similarity: products[0][n + 1] / (length(0) * length(n + 1)) }));
+  alike.sort((one, other) => other.similarity - one.similarity);
+  return { blocks: forward(networks.pretrained, pictures.get(id).pixels).blocks, alike };
+}
+
+async function answer(data) {
+  const { kind, request } = data;
+  if (kind === "start") {
+    const random = makeNetwork({ ...data.network, weights: null }, 1);
+    networks = { pretrained: makeNetwork(data.network), random };
+  } else if (kind === "picture") {
+    pictures.set(data.id, { pixels: data.pixels, vectors: null });
+  } else if (kind === "curves") {
+    latest = request;
+    const curves = data.classes.length < 2 ? null : await curvesOf(data);
+    if (curves) postMessage({ kind, request, curves });
+  } else if (kind === "ask") {
+    postMessage({ kind, request, probabilities: ask(data) });
+  } else if (kind === "look") {
+    postMessage({ kind, request, ...lookAt(data) });
   }
-};
+}
+
+onmessage = ({ data }) => answer(data).catch((error) => postMessage({ kind: "error", message: error.message }));
