@@ -1,6 +1,7 @@
 """The engine, the store and the keys: what is run, what is kept, and what is left when something goes wrong."""
 
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from course import ROOT
 from helpers.execution import Run, Store, engine, key, run_many
-from helpers.execution.key import key_of, modules_of
+from helpers.execution.key import code_of, key_of, modules_of
 from helpers.execution.processes import memory_of
 
 PARAMETERS = nbformat.v4.new_code_cell("SECONDS = 0.0", metadata={"tags": ["parameters"]})
@@ -248,6 +249,18 @@ def test_files_that_a_lesson_names_count(course):
     before = key_of(notebook, {})
     (course / "notebooks" / "runs" / "table.csv").write_text("2")
     assert key_of(notebook, {}) != before
+
+
+def test_a_quiz_counts_for_the_page_but_not_for_what_is_measured(course):
+    notebook = lesson(course, 'quiz("03")')
+    before, code = key_of(notebook, {}), code_of(notebook)
+    (course / "notebooks" / "quizzes").mkdir()
+    (course / "notebooks" / "quizzes" / f"{notebook.stem}.toml").write_text("1")
+    assert key_of(notebook, {}) != before and code_of(notebook) == code
+    content = json.loads(notebook.read_text())
+    content["cells"].append(dict(content["cells"][-1], source="more", metadata={"tags": ["quiz"]}))
+    notebook.write_text(json.dumps(content))
+    assert code_of(notebook) == code
 
 
 def test_a_module_beside_a_notebook_counts(tmp_path):

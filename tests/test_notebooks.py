@@ -41,7 +41,7 @@ def test_anatomy(cells):
     text = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
     for part in ("**You will**", "**Time and memory**", "**Predict.**", "**Explain.**", "## Claims", "## Recap"):
         assert part in text, part
-    assert "## Three questions" in text and text.count("<details>") == 1
+    assert "## Questions" in text and by_id(cells)["quiz"]["metadata"]["tags"] == ["quiz"]
     assert [cell["metadata"].get("tags") for cell in cells].count(["main-figure"]) == 1
 
 

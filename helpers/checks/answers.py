@@ -20,6 +20,7 @@ from typing import NamedTuple, TextIO
 
 from helpers.checks.faults import first_line, is_learners, where
 from helpers.checks.progress import mark_done, progress_file, read_done
+from helpers.checks.quiz import QUIZZES, read_quiz, task_of
 from helpers.checks.task import Task, Wrong
 
 EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")
@@ -232,13 +233,14 @@ def hint(number: str) -> None:
 
 
 def progress() -> None:
-    """Print which tasks of all exercises are done."""
+    """Print which tasks of all exercises, and which questions of all quizzes, are done."""
+    rows = {f"Exercise {exercise}": {number: number for number in tasks_of(exercise)} for exercise in EXERCISES}
+    for path in sorted(QUIZZES.glob("*.toml")):
+        number = path.stem.split("_")[0]
+        places = range(1, len(read_quiz(path)) + 1)
+        rows[f"Quiz {number}"] = {str(place): task_of(number, place) for place in places}
     done = read_done()
-    total = 0
-    for exercise in EXERCISES:
-        numbers = list(tasks_of(exercise))
-        total += len(numbers)
-        marks = "  ".join(f"{'✔' if number in done else '·'} {number}" for number in numbers)
-        print(f"Exercise {exercise}   {marks}")
-    finished = sum(number in done for exercise in EXERCISES for number in tasks_of(exercise))
-    print(f"{finished} of {total} tasks done (kept in {progress_file()})")
+    for title, tasks in rows.items():
+        print(f"{title:<14}" + "  ".join(f"{'✔' if name in done else '·'} {shown}" for shown, name in tasks.items()))
+    names = [name for tasks in rows.values() for name in tasks.values()]
+    print(f"{sum(name in done for name in names)} of {len(names)} tasks and questions done (kept in {progress_file()})")

@@ -77,6 +77,8 @@ def _add(path: Path, folder: Path, seen: dict[str, str]) -> None:
     if path.suffix not in (".py", ".ipynb"):
         seen[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         return
+    if (quiz := path.parent / "quizzes" / f"{path.stem}.toml").is_file():
+        _add(quiz, folder, seen)
     cells, trees = parse(path, path.stat().st_mtime_ns)
     seen[name] = hashlib.sha256("\0".join(cells).encode()).hexdigest()
     for tree in trees:
@@ -90,12 +92,12 @@ def _add(path: Path, folder: Path, seen: dict[str, str]) -> None:
 def code_of(notebook: Path) -> tuple[str, ...]:
     """Return the code of a notebook's cells as far as it decides what the notebook measures.
 
-    Without the set-up cell, the first one, which only finds the course, and without what is only printed: an answer to
-    a line that a reader writes can get better, and the figures stay.
+    Without the set-up cell, the first one, which only finds the course, without the quiz, and without what is only
+    printed: an answer to a line that a reader writes can get better, and the figures stay.
     """
     return tuple(
         ast.dump(_Silent().visit(_without_docstrings(tree, False))) if (tree := _tree_of(cell)) else cell
-        for cell in _code_cells(notebook)[1:]
+        for cell in _code_cells(notebook, without="quiz")[1:]
     )
 
 
@@ -115,8 +117,11 @@ def _names_something(node: ast.AST) -> bool:
     return any(isinstance(part, ast.NamedExpr) for part in ast.walk(node))
 
 
-def _code_cells(notebook: Path) -> list[str]:
-    found = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+def _code_cells(notebook: Path, without: str = "") -> list[str]:
+    """Return the code cells of a notebook, except those with the tag ``without``."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
+    found = [cell for cell, has in zip(cells, tags, strict=True) if cell["cell_type"] == "code" and without not in has]
     return [cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"]) for cell in found]
 
 
