@@ -156,8 +156,9 @@ def parser() -> argparse.ArgumentParser:
     check_bundle.set_defaults(command=check_bundle_command)
 
     badges = commands["badges"]
-    badges.add_argument("--repository", metavar="OWNER/NAME", help="on GitHub (default: as in pyproject.toml)")
-    badges.add_argument("--tag", help="a tag or branch (default: as in pyproject.toml)")
+    where = "on GitHub: owner/name, or its address (default: where git pushes this copy to)"
+    badges.add_argument("--repository", metavar="ADDRESS", help=where)
+    badges.add_argument("--tag", default="main", help="a tag or branch (default: main)")
     badges.set_defaults(command=badges_command)
 
     doctor = commands["doctor"]
@@ -208,10 +209,9 @@ def share_cores(jobs: int) -> None:
 
 def badges_command(options: argparse.Namespace) -> int:
     """Put the address into pyproject.toml, and from there into the notebooks."""
-    from course.authoring.badges import read_address, stamp, write_address
+    from course.authoring.badges import read_address, remote_address, stamp, write_address
 
-    repository, tag = read_address()
-    write_address(options.repository or repository, options.tag or tag)
+    write_address(options.repository or remote_address(), options.tag)
     print(f"{len(stamp())} notebooks changed; they now point to {' at '.join(read_address())}.")
     return 0
 
@@ -313,8 +313,8 @@ def release_command(options: argparse.Namespace) -> int:
     print(f"{release.path}: {release.files} files, sha256 {release.sha256}")
     for path in release.uncommitted:
         print(f"Not in it: {path}, as it is now. Commit it, and run this again.")
-    if read_address()[0].startswith("OWNER/"):
-        print("Its Colab buttons lead nowhere yet: python -m course badges --repository owner/name --tag v1")
+    if not read_address()[0]:
+        print("Its notebooks have no links to Colab yet: python -m course badges --repository owner/name --tag v1")
     return 0
 
 

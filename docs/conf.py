@@ -40,16 +40,19 @@ html_use_index = False
 html_domain_indices = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
-    "repository_url": f"https://github.com/{COURSE['repository']}",
-    "repository_branch": COURSE["tag"],
-    "path_to_docs": "",
-    "use_repository_button": True,
     "use_download_button": True,
     "use_fullscreen_button": False,
-    "launch_buttons": {"colab_url": "https://colab.research.google.com"},
     "show_toc_level": 2,
     "max_navbar_depth": 1,  # the marks that fold deeper levels have no name for screen readers
     "navbar_persistent": [],  # the search is in the sidebar
     "footer_content_items": ["extra-footer"],
     "extra_footer": "<p>Code: MIT licence. Text and figures: CC BY 4.0.</p>",
 }
+if COURSE["repository"]:  # without an address there is nothing to launch
+    html_theme_options |= {
+        "repository_url": f"https://github.com/{COURSE['repository']}",
+        "repository_branch": COURSE["tag"],
+        "path_to_docs": "",
+        "use_repository_button": True,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    }

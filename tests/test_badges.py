@@ -9,7 +9,9 @@ import nbformat
 import pytest
 
 from course import ROOT, CourseError
-from course.authoring.badges import FOLDERS, read_address, set_up, stamp, write_address
+from course.authoring.badges import FOLDERS, remote_address, set_up, stamp, write_address
+
+NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
 
 
 @pytest.fixture
@@ -35,14 +37,39 @@ def test_the_committed_notebooks_are_stamped(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["notebooks", "exercises", "solutions"])
-def test_badge_and_set_up_cell_get_the_address(copy, folder):
-    write_address("ada/her-course", "v2.1", copy)
-    assert len(stamp(copy)) == 4 and stamp(copy) == []
+@pytest.mark.parametrize(
+    "address",
+    ["ada/her-course", "https://github.com/ada/her-course", "git@github.com:ada/her-course.git"],
+)
+def test_links_and_set_up_cell_get_the_address(copy, folder, address):
+    for _ in range(2):
+        write_address(address, "v2.1", copy)
+        stamp(copy)
     path, source = cells(copy, folder)
-    assert source["title"].count("[![Open in Colab]") == 1
-    assert f"/github/ada/her-course/blob/v2.1/{folder}/{path.name})" in source["title"]
+    place = f"github.com/ada/her-course/blob/v2.1/{folder}/{path.name})"
+    assert source["title"].count("[Open in Colab]") == source["title"].count("[Open in Kaggle]") == 1
+    assert source["title"].count(place.removeprefix("github.com/")) == 2 and place in source["title"]
     assert '"https://github.com/ada/her-course"' in source["setup"]
     assert 'f"git+{url}@v2.1"' in source["setup"] and '"-qb", "v2.1", url' in source["setup"]
+    assert "example" not in source["title"] and "OWNER" not in source["setup"]
+
+
+def test_without_an_address_nothing_leads_to_another_host(tmp_path):
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(re.sub('(?m)^repository = "[^"]*"', 'repository = ""', text))
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(NOTEBOOK, tmp_path / "notebooks")
+    stamp(tmp_path)
+    _, source = cells(tmp_path, "notebooks")
+    assert "http" not in source["setup"] and "Open in" not in source["title"]
+
+
+def test_the_address_is_where_git_pushes_to(copy):
+    with pytest.raises(CourseError, match="--repository"):
+        remote_address(copy)
+    for arguments in (["init", "-q"], ["remote", "add", "origin", "git@github.com:ada/course.git"]):
+        subprocess.run(["git", *arguments], cwd=copy, check=True)
+    assert remote_address(copy) == "git@github.com:ada/course.git"
 
 
 def test_the_set_up_cell_is_short_collapsed_and_the_same_everywhere():
@@ -51,9 +78,10 @@ def test_the_set_up_cell_is_short_collapsed_and_the_same_everywhere():
         (cell,) = [cell for cell in nbformat.read(path, as_version=4).cells if cell.id == "setup"]
         assert cell.metadata["jupyter"] == {"source_hidden": True}, path
         found.add(cell.source)
-    (source,) = found
-    lines = [line for line in source.splitlines() if line]
-    assert len(lines) <= 11 and max(map(len, lines)) <= 88
+    assert len(found) == 1
+    for source in (*found, set_up("ada/finetuning-course", "v1")):
+        lines = [line for line in source.splitlines() if line]
+        assert len(lines) <= 13 and max(map(len, lines)) <= 88
 
 
 def run_set_up(folder, **variables):
@@ -108,15 +136,16 @@ def test_a_set_up_cell_without_network_says_so_and_can_be_run_again(github, tmp_
     (tmp_path / "github").rename(away)
     room = tmp_path / "content"
     failed = run_set_up(room, **github)
-    assert failed.returncode != 0 and "pip" in failed.stderr.splitlines()[-1] and list(room.iterdir()) == []
+    assert failed.returncode != 0 and "not fetched" in failed.stderr.splitlines()[-1] and list(room.iterdir()) == []
     away.rename(tmp_path / "github")
     assert run_set_up(room, **github).returncode == 0
 
 
 def test_the_same_address_again_leaves_the_files_as_old_as_they_are(copy):
+    write_address("ada/course", "v1", copy)
     stamp(copy)
     before = {path: path.stat().st_mtime_ns for path in copy.rglob("*.*")}
-    write_address(*read_address(copy), copy)
+    write_address("ada/course", "v1", copy)
     assert stamp(copy) == [] and {path: path.stat().st_mtime_ns for path in copy.rglob("*.*")} == before
 
 
@@ -126,7 +155,7 @@ def test_nothing_else_changes(copy):
     stamp(copy)
     _, after = cells(copy, "notebooks")
     assert {name for name in before if before[name] != after[name]} == {"title", "setup"}
-    write_address(*read_address(ROOT), copy)
+    shutil.copy(ROOT / "pyproject.toml", copy)
     stamp(copy)
     assert path.read_bytes() == (ROOT / "notebooks" / path.name).read_bytes()
 
@@ -134,7 +163,7 @@ def test_nothing_else_changes(copy):
 @pytest.mark.parametrize(
     ("repository", "tag", "message"),
     [
-        ("https://github.com/ada/course", "v1", "owner/name"),
+        ("https://example.org/ada/course", "v1", "owner/name"),
         ("ada", "v1", "owner/name"),
         ("ada/course", "v 1", "no tag"),
     ],

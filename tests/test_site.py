@@ -4,7 +4,9 @@ import base64
 import importlib
 import io
 import json
-import tomllib
+import re
+import runpy
+import shutil
 
 import nbformat
 import pytest
@@ -30,7 +32,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),  # Sphinx's extensions, of one another
 ]
 ALT = "A made-up chart: with few labels, take a frozen network."
-BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://example.org)\n\n"
 EVIDENCE = {
     "02": {"from scratch": 0.4, "pretrained features": 0.7},
     "06": {"frozen, SVM": 0.75, "fine-tuned, all blocks": 0.8},
@@ -51,11 +52,10 @@ def image():
 
 
 def write_executed(folder, chart):
-    """Copy all lessons to ``folder``; the last one gets a badge, a progress bar, and a figure that may be the chart."""
+    """Copy all lessons to ``folder``; the last one gets a progress bar, and a figure that may be the chart."""
     for path in find_lessons():
         notebook = nbformat.read(path, as_version=4)
         if path == find_lessons()[-1]:
-            notebook.cells[0].source += "\n\n" + BADGE
             outputs = [
                 nbformat.v4.new_output("stream", text="10%\r100% done"),
                 nbformat.v4.new_output(
@@ -119,7 +119,7 @@ def test_figures_keep_their_alt_text_and_progress_its_last_line(site):
     page = (site / "notebooks" / f"{find_lessons()[-1].stem}.html").read_text()
     assert f'alt="{ALT}"' in page
     assert "100% done" in page and "10%\r" not in page
-    assert "colab-badge" not in page and CLAIM_TYPE not in page
+    assert CLAIM_TYPE not in page
 
 
 def test_the_decision_chart_has_a_page(site):
@@ -161,10 +161,19 @@ def test_the_search_knows_batchnorm(site):
     assert index["docnames"].index("notebooks/05_freezing") in places
 
 
-def test_buttons_lead_to_the_notebooks_of_the_repository(site):
-    course = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["course"]
-    address = f"{course['repository']}/blob/{course['tag']}/notebooks/05_freezing.ipynb"
-    assert f'"https://colab.research.google.com/github/{address}"' in (site / "notebooks/05_freezing.html").read_text()
+@pytest.mark.parametrize("repository", ["", "ada/her-course"])
+def test_pages_can_be_launched_only_where_there_is_an_address(tmp_path, repository):
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "conf.py", tmp_path / "docs")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = re.sub('(?m)^repository = "[^"]*"', f'repository = "{repository}"', text)
+    (tmp_path / "pyproject.toml").write_text(text)
+    options = runpy.run_path(str(tmp_path / "docs" / "conf.py"))["html_theme_options"]
+    assert ("launch_buttons" in options) is bool(repository)
+    assert options.get("repository_url", "").endswith(repository)
+
+
+def test_pages_offer_the_notebooks_of_the_repository(site):
     offered = site / "_sources" / "notebooks" / find_lessons()[-1].name
     assert offered.read_bytes() == find_lessons()[-1].read_bytes()
 

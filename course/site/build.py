@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from helpers.execution.store import INJECTED
 from helpers.notebook.records import CLAIM_TYPE, METRICS_TYPE, SESSION_TYPE
 
 DOCS = ROOT / "docs"
-REMOTE_IMAGE = re.compile(r"\[?!\[[^\]]*\]\(https?://[^)]*\)(?:\]\([^)]*\))?\n*")  # a badge, with its link
 FOLDED_CELLS = ("setup",)  # the same in each notebook, and of no interest to readers
 
 
@@ -68,13 +66,11 @@ def write_sources(summary: dict, executed: Path, source: Path, solutions: bool) 
 
 
 def copy_notebook(path: Path, copy: Path) -> None:
-    """Copy a notebook as the site shows it: progress bars in their last state, the set-up folded, no badges."""
+    """Copy a notebook as the site shows it: progress bars in their last state, the set-up folded."""
     notebook = nbformat.read(path, as_version=4)
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = REMOTE_IMAGE.sub("", cell.source)
-        elif cell.id in FOLDED_CELLS:
+        if cell.id in FOLDED_CELLS:
             cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]
         for output in cell.get("outputs", []):
             for kind in (CLAIM_TYPE, METRICS_TYPE, SESSION_TYPE):  # data, not for readers
