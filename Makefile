@@ -10,7 +10,7 @@
 # make bench       the benchmarks
 # make clean       remove the environment and all results
 # Each first installs into .venv what it needs and what is not there yet. After that it works without network.
-# Variables:       PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
+# Variables:       LAB="--no-browser --port 8899" (for lab)  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
 # For the set-up:  PYTHON=python3.12  EXTRAS=gpu (a Linux machine with an NVIDIA GPU)
 
 VENV := .venv
@@ -26,7 +26,7 @@ help:
 
 lab:
 	$(SET_UP) lab
-	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
+	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
 run:
 	$(SET_UP)

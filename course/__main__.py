@@ -268,6 +268,7 @@ def results_command(options: argparse.Namespace) -> int:
 
 def seeds_command(options: argparse.Namespace) -> int:
     """Run lessons with many seeds; 0 only if each claim held often enough."""
+    from course.run.gains import write_gains
     from course.run.results import RESULTS
     from course.run.seeds import NEEDED, count_table, keep_measured, measure_seeds
     from helpers.profiles import find_profile
@@ -280,6 +281,7 @@ def seeds_command(options: argparse.Namespace) -> int:
     if options.keep:
         names = keep_measured(measured, profile, RESULTS)
         print(f"Kept in {RESULTS}: {', '.join(names) or 'nothing: the table there has more seeds'}.")
+        write_gains()
     print(table.to_string(index=False, max_colwidth=None))
     return 0 if (table["held"] >= NEEDED * table["runs"]).all() else 1
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 import nbformat
 import pytest
 
+from course import CourseError
+from course.run.gains import METHODS, PANELS, describe, description_in, gains
 from course.run.lessons import NOTEBOOKS, find_lessons
 from course.run.seeds import NEEDED, count_table, keep_measured, lesson_key
 from helpers.files.seeds_tables import SEEDS_TABLES, recorded_claim, seeds_table
@@ -113,3 +115,19 @@ def test_what_must_not_be_there_fails_its_cell():
         "ClaimNotBorneOut",
         "StoppedTooEarly",
     ]
+
+
+def test_the_picture_of_what_is_gained_is_not_out_of_date():
+    measured = {profile: gains(profile) for profile in PANELS}
+    assert description_in() == describe(measured), (
+        "run python -m course seeds --keep, or course.run.gains.write_gains()"
+    )
+    for methods in measured.values():
+        means = [sum(values) / len(values) for values in methods.values()]
+        assert means[-1] > means[0] > 0.1
+
+
+def test_a_figure_that_no_claim_has_any_more_is_named(monkeypatch):
+    monkeypatch.setitem(METHODS, "fine-tuned", ("06", "no such figure"))
+    with pytest.raises(CourseError, match="lesson 06 has a figure 'no such figure'"):
+        gains("mini")

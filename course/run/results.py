@@ -1,4 +1,4 @@
-"""Keep the results of a run as a small committed file, from which the site makes its tables."""
+"""Keep what the lessons cost in a small committed file, from which the instructors' page has its table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from helpers.files.cache import write_beside
 
 RESULTS = ROOT / "docs" / "results"
 INSTRUCTORS = ROOT / "docs" / "instructors.md"
+COSTS = ("lesson", "seconds", "cpu_seconds", "peak_memory_mb")
 TABLE_BEGINS = "<!-- The next table is written by: python -m course results -->"
 TABLE_ENDS = "<!-- End of the table -->"
 
 
 def keep_results(report: Path, folder: Path = RESULTS) -> Path:
-    """Write the results of a run, made on this machine, to ``folder``; return the file, named after the profile.
+    """Write what the lessons of a run on this machine cost to ``folder``; return the file, named after the profile.
+
+    The costs of lessons that this run left out stay.
 
     Args:
         report: the folder of the run, with its ``summary.json``.
@@ -39,10 +42,11 @@ def keep_results(report: Path, folder: Path = RESULTS) -> Path:
     hardware = f"{summary['device']}, {memory:.0f} GB of memory, {platform.system()} on {platform.machine()}"
     result = folder / f"{summary['profile']}.json"
     folder.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(result.read_text(encoding="utf-8"))["lessons"] if result.exists() else []
+    costs = {lesson["lesson"]: {name: lesson.get(name) for name in COSTS} for lesson in [*kept, *summary["lessons"]]}
+    facts = {"profile": summary["profile"], "hardware": hardware, "lessons": [costs[name] for name in sorted(costs)]}
     with write_beside(result) as temporary:
-        temporary.write_text(
-            json.dumps({"hardware": hardware, **summary}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return result
 
 

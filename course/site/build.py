@@ -11,7 +11,6 @@ from sphinx.cmd.build import build_main
 
 from course import ROOT, CourseError
 from course.run.report import unfinished
-from course.run.results import read_results
 from course.site.pages import write_pages
 from helpers.execution.store import INJECTED
 from helpers.notebook.records import CLAIM_TYPE, METRICS_TYPE, SESSION_TYPE
@@ -62,7 +61,7 @@ def write_sources(summary: dict, executed: Path, source: Path, solutions: bool) 
         copy = source / page.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(page, copy)
-    write_pages(summary, read_results(), source)
+    write_pages(summary, source)
 
 
 def copy_notebook(path: Path, copy: Path) -> None:

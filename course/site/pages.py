@@ -6,21 +6,24 @@ import base64
 import importlib
 import inspect
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jinja2
 import nbformat
+import numpy as np
 
 from course import TEMPLATES, CourseError
+from course.run.gains import PANELS, PICTURE, description_in
 from course.run.report import tagged_figure
-from helpers.files.seeds_tables import recorded_claim
-from helpers.notebook import plots
-from helpers.notebook.claims import show, with_many_seeds
+from helpers.files.seeds_tables import seeds_table
+from helpers.notebook.claims import show
 
 DECISION_CHART = "decision-chart"  # the tag of the cell whose figure says which method fits when
 LESSON_NUMBERS = re.compile(r"[Ll]essons? (\d\d(?:(?:, | and | to )\d\d)*)")
 GAIN_LESSONS = ("02", "06")  # those that measure what the landing page shows
+PICTURES = (PICTURE,)  # of measurements, on the pages
 API = (  # what the notebooks import, in the order of the site
     "helpers.data",
     "helpers.models",
@@ -34,12 +37,11 @@ API = (  # what the notebooks import, in the order of the site
 )
 
 
-def write_pages(summary: dict, results: Sequence[dict], folder: Path) -> None:
+def write_pages(summary: dict, folder: Path) -> None:
     """Write all pages that are made from measurements.
 
     Args:
         summary: what ``course.run.report.summarise`` returned.
-        results: what ``course.run.results.read_results`` returned.
         folder: the source folder of the site, with its notebooks; gets the pages and their pictures.
 
     Raises:
@@ -50,32 +52,26 @@ def write_pages(summary: dict, results: Sequence[dict], folder: Path) -> None:
     chart = decision_chart(notebooks)
     if chart:
         (folder / "which_method.png").write_bytes(base64.b64decode(chart["png"]))
-    gain = gains(summary)
-    draw_gains(gain, folder / "gain.png")
+    for picture in PICTURES:
+        shutil.copyfile(picture, folder / picture.name)
     facts = {
         "summary": summary,
         "lessons": lessons,
         "chart": chart,
-        "gain": gain,
+        "gain": description_in(PICTURE),
         "gain_lessons": [lesson["stem"] for lesson in lessons if lesson["stem"].startswith(GAIN_LESSONS)],
         "folders": {name: (folder / name).is_dir() for name in ("exercises", "solutions")},
-        "results": results,
+        "tables": measured_tables(),
         "rooms": write_api_pages(folder / "api"),
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES / "site"), undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"figure": show, "cell": table_cell, "recorded": recorded}
+    environment.filters |= {"cell": table_cell}
     for template in environment.list_templates():
         page = template.removesuffix(".j2")
         if chart or page != "which_method.md":
             (folder / page).write_text(environment.get_template(template).render(facts), encoding="utf-8")
-
-
-def recorded(sentence: str, profile: str) -> str:
-    """Return what many seeds showed of a claim, or a dash if it was not measured."""
-    found = recorded_claim(sentence, profile)
-    return with_many_seeds(found) if found else "–"
 
 
 def lesson_facts(path: Path, summary: dict, folder: Path) -> dict:
@@ -132,40 +128,47 @@ def decision_chart(notebooks: Sequence[Path]) -> dict | None:
     return None
 
 
-def gains(summary: dict) -> dict[str, float]:
-    """Return the test accuracies that lessons 02 and 06 measured.
+def measured_tables() -> list[dict]:
+    """Return what many seeds showed: for each profile its "profile", "hardware", and "lessons" with their claims.
 
-    Raises:
-        CourseError: a lesson no longer measures them.
+    Each lesson has its "name", "seeds" (how many), "versions", and "claims": the "sentence", in how many runs it
+    "held", and its "figures" in words.
     """
-    return {
-        "guessing": 0.1,
-        "trained from scratch": evidence(summary, GAIN_LESSONS[0], "from scratch"),
-        "pretrained, frozen, linear model": evidence(summary, GAIN_LESSONS[0], "pretrained features"),
-        "pretrained, frozen, SVM": evidence(summary, GAIN_LESSONS[1], "frozen, SVM"),
-        "pretrained, fine-tuned": evidence(summary, GAIN_LESSONS[1], "fine-tuned, "),
-    }
+    tables = []
+    for profile in PANELS:
+        table = seeds_table(profile)
+        lessons = [
+            {
+                "name": name.replace("_", " "),
+                "seeds": len(entry["seeds"]),
+                "versions": entry["versions"],
+                "claims": [
+                    {"sentence": claim["claim"], "held": sum(claim["held"]), "figures": figures_of(claim)}
+                    for claim in entry["claims"]
+                ],
+            }
+            for name, entry in table["lessons"].items()
+        ]
+        tables.append({"profile": profile, "hardware": table.get("hardware"), "lessons": lessons})
+    return tables
 
 
-def evidence(summary: dict, number: str, name: str) -> float:
-    """Return the first figure behind a claim of a lesson whose name is ``name``, or begins so.
+def figures_of(claim: dict) -> str:
+    """Return the figures behind a claim: the mean over the seeds, of a difference with its standard error.
 
-    Raises:
-        CourseError: there is none.
+    A text or a truth value is shown if it was the same with all seeds.
     """
-    for lesson in summary["lessons"]:
-        if lesson["lesson"].startswith(number):
-            for claim in lesson["claims"]:
-                for key, value in claim["evidence"].items():
-                    if key.startswith(name) and "seconds" not in key:
-                        return value
-    raise CourseError(f"No claim of lesson {number} has a figure {name!r} any more: change gains() in {__file__}.")
-
-
-def draw_gains(values: dict[str, float], path: Path) -> None:
-    """Draw the picture of the landing page."""
-    figure = plots.bars(values, "accuracy on test pictures")
-    figure.savefig(path, dpi=150, facecolor="white", bbox_inches="tight")
+    parts = []
+    for name, values in claim["evidence"].items():
+        if all(isinstance(value, dict) for value in values):
+            means = [value["difference"] for value in values]
+            error = float(np.std(means, ddof=1)) / len(means) ** 0.5
+            parts.append(f"{name}: {show({'difference': float(np.mean(means)), 'error': error})}")
+        elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            parts.append(f"{name}: {float(np.mean(values)):.3g}")
+        elif all(value == values[0] for value in values):
+            parts.append(f"{name}: {values[0]}")
+    return "; ".join(parts)
 
 
 def table_cell(value: object) -> str:
