@@ -48,7 +48,9 @@ html_theme_options = {
     "footer_content_items": ["extra-footer"],
     "extra_footer": "<p>Code: MIT licence. Text and figures: CC BY 4.0.</p>",
 }
-if COURSE["repository"]:  # without an address there is nothing to launch
+if COURSE["repository"]:  # without an address there is nothing to launch, and no page of its own
+    OWNER, NAME = COURSE["repository"].split("/")
+    html_baseurl = f"https://{OWNER.lower()}.github.io/{NAME}/"
     html_theme_options |= {
         "repository_url": f"https://github.com/{COURSE['repository']}",
         "repository_branch": COURSE["tag"],

@@ -97,9 +97,13 @@ def replace_first_uses(text: nodes.Text, pattern: re.Pattern, terms: dict[str, s
 
 
 def describe(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
-    """Give the page a description: the beginning of its first paragraph."""
+    """Give the page a description, the beginning of its first paragraph; for links that are shared, a picture, too."""
     paragraph = next(doctree.findall(nodes.paragraph), None) if doctree else None
     text = " ".join(paragraph.astext().split()) if paragraph else SEARCH_DESCRIPTION
     if len(text) > DESCRIPTION_LENGTH:
         text = text[:DESCRIPTION_LENGTH].rsplit(" ", 1)[0] + " …"
-    context["metatags"] = context.get("metatags", "") + f'\n<meta name="description" content="{html.escape(text)}">'
+    tags = [("name", "description", text), ("property", "og:title", context.get("title", app.config.html_title))]
+    if app.config.html_baseurl:  # the address of a picture must be whole
+        tags.append(("property", "og:image", f"{app.config.html_baseurl}_images/gain.png"))
+    lines = [f'\n<meta {kind}="{name}" content="{html.escape(value)}">' for kind, name, value in tags]
+    context["metatags"] = context.get("metatags", "") + "".join(lines)
