@@ -105,6 +105,7 @@ def test_it_has_all_lessons_and_exercises_but_no_solutions(site):
         "index.html",
         "syllabus.html",
         "results.html",
+        "sessions.html",
         "api.html",
         "docs/glossary.html",
         "docs/errors.html",
@@ -161,6 +162,14 @@ def test_the_results_page_says_how_often_each_claim_held(site):
             rows = [[cell.text.strip() for cell in row("td")] for row in summary.parent("tr")[1:]]
             assert len(rows) == len(lesson["claims"])
             assert rows[0][1] == f"{lesson['claims'][0]['held']} of {lesson['seeds']}" and any(row[2] for row in rows)
+
+
+def test_each_lesson_has_a_plan_with_its_predictions(site):
+    page = BeautifulSoup((site / "sessions.html").read_text(), "html.parser")
+    plans = page.select("section > section")
+    assert len(plans) == len(find_lessons())
+    for plan in plans:
+        assert len(plan.select("li")) >= 3 and "What do you know" in plan.text
 
 
 def test_words_of_the_lessons_lead_to_the_glossary(site):

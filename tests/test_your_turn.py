@@ -76,6 +76,12 @@ def head():
     return values | {"coef": kernel.T, "linear": (scaler, classifier)}
 
 
+def owners():
+    inside, head = [np.zeros(2), np.zeros(2), np.ones(2)], [np.zeros(2)]
+    backbone = SimpleNamespace(model=SimpleNamespace(trainable_variables=inside))
+    return {"backbone": backbone, "model": SimpleNamespace(trainable_variables=inside + head)}
+
+
 def answers_of(*names):
     return {"right": dict(zip(names, TRUTHS, strict=False)), "paired_difference": paired_difference}
 
@@ -346,6 +352,20 @@ TURNS = {
             "len(first.epoch) + 1": "one too many",
             "20": "not yet",
             "first.epoch": "wanted is one number",
+        },
+    ),
+    "12 your-owner-check": (
+        owners,
+        [
+            "{id(weight) for weight in backbone.model.trainable_variables}",
+            "set(map(id, backbone.model.trainable_variables))",
+            "[id(each) for each in backbone.model.trainable_variables]",
+        ],
+        {
+            "{id(weight) for weight in model.trainable_variables}": "these are more",
+            "{id(weight) for weight in backbone.model.trainable_variables[:2]}": "not yet",
+            "backbone.model.trainable_variables": "not yet",
+            "id(backbone)": "a set is wanted",
         },
     ),
 }

@@ -17,6 +17,7 @@ import numpy as np
 from course import TEMPLATES, CourseError
 from course.run.gains import PANELS, PICTURE, description_in
 from course.run.report import tagged_figure
+from course.run.results import INSTRUCTORS
 from helpers.files.seeds_tables import seeds_table
 from helpers.notebook.claims import show
 
@@ -92,7 +93,25 @@ def lesson_facts(path: Path, summary: dict, folder: Path) -> dict:
         "seconds": measured["seconds"],
         "gigabytes": measured["peak_memory_mb"] / 1024,
         "exercise_minutes": minutes(first_text(exercise)) if exercise.exists() else None,
+        "predictions": predictions(texts),
+        "mistakes": mistakes(number),
     }
+
+
+def predictions(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each prediction that a lesson asks for, with the heading of its section."""
+    found, heading = [], ""
+    for text in texts:
+        for title, question in re.findall(r"^## (.+)$|\*\*Predict\.\*\* ?(.+)", text, re.MULTILINE):
+            heading = title or heading
+            if question:
+                found.append((heading, question))
+    return found
+
+
+def mistakes(number: str) -> list[tuple[str, str]]:
+    """Return what students get wrong in a lesson, and the question that shows it, from the instructors' page."""
+    return re.findall(rf"^\| {number} \| (.+?) \| (.+?) \|$", INSTRUCTORS.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def first_text(path: Path) -> str:
@@ -197,6 +216,8 @@ def write_api_pages(folder: Path) -> list[dict]:
 
 def api_entry(name: str, value) -> str:
     """Return what Sphinx turns into the description of a public name; of a constant, it is what it holds."""
+    if inspect.isclass(value) and not value.__module__.startswith("helpers."):
+        return f".. py:class:: {name}\n\n   That of {value.__module__.split('.')[0].capitalize()}: see there.\n"
     if inspect.isclass(value):
         return f".. autoclass:: {value.__module__}.{name}\n   :members:\n"
     if callable(value):

@@ -23,7 +23,7 @@ def trainable_report(model: keras.Model) -> pd.DataFrame:
         "layer"; "kind", its class; "parameters", their number; "trainable", how many of these ``fit`` trains;
         "moves", what changes during ``fit``: "nothing", "weights", "statistics" (the moving mean and variance
         of BatchNorm), "weights and statistics", or "random output" (Dropout, augmentation).
-        It goes by the flags as they are now. A second ``fit`` obeys those of the last ``compile``.
+        It goes by the flags as they are now. ``fit`` obeys those that it met when it first ran after ``compile``.
 
     Raises:
         ValueError: the model has no weights yet.
