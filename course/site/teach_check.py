@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from course.site.teach import PAGE, SHOWN, accuracy_of, features_of, gallery
+from course.site.teach import PAGE, SHOWN, accuracy_of, features_of, gallery, vectors_of
 
 CLICKS = 10_000
 FEATURES = """pixels => {
@@ -51,7 +51,7 @@ def check_accuracy(page) -> list[str]:
     said = page.inner_text("#answer")
     pictures = gallery()[list(SHOWN)]
     pixels = pictures.reshape(*pictures.shape[:2], -1) / 127.5 - 1
-    features = features_of(pictures.reshape(-1, 32, 32, 3)).reshape(*pictures.shape[:2], -1)
+    features = vectors_of(pictures)
     expected = {"features of the pretrained network": features, "raw pixels": pixels}
     faults = []
     for way, vectors in expected.items():

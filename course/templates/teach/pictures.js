@@ -18,6 +18,8 @@ function say(text) {
 
 function sayFault(error) {
   say(`Something went wrong in the page: ${error.message}. Please load it again.`);
+  element("progress").hidden = true;
+  element("answer").textContent = "Not trained: see the message.";
 }
 
 /** Start the worker from the text in the page: a page that is opened from a file may not load a script for one. */
@@ -28,7 +30,7 @@ function startWorker() {
   made.postMessage({ kind: "start", network: DATA.network });
   return made;
 }
-const worker = startWorker();
+let worker = null;
 
 const known = new Map(); // what a picture looks like -> the picture {id, url}
 
@@ -101,19 +103,22 @@ function clearDrawing() {
 function prepareDrawing() {
   const canvas = element("drawing"), context = canvas.getContext("2d");
   Object.assign(context, { lineWidth: 14, lineCap: "round", lineJoin: "round" });
+  let last = null;
   const drawTo = (event) => {
     const box = canvas.getBoundingClientRect();
-    context.lineTo(((event.clientX - box.left) / box.width) * 256, ((event.clientY - box.top) / box.height) * 256);
+    const place = [((event.clientX - box.left) / box.width) * 256, ((event.clientY - box.top) / box.height) * 256];
+    context.beginPath();
+    context.moveTo(...(last ?? place));
+    context.lineTo(...place); // a line to where it is: a dot
     context.stroke();
-    drawn = true;
+    [last, drawn] = [place, true];
   };
   canvas.onpointerdown = (event) => {
     if (event.button !== 0) return;
     canvas.setPointerCapture(event.pointerId);
     context.strokeStyle = element("colour").value;
-    context.beginPath();
+    last = null;
     drawTo(event);
-    drawTo(event); // a line to where it is: a dot
   };
   canvas.onpointermove = (event) => {
     if (canvas.hasPointerCapture(event.pointerId)) drawTo(event);
@@ -140,6 +145,7 @@ async function switchCamera() {
     video.srcObject = null;
     say("The camera is off.");
   } else {
+    button.disabled = true; // until the browser has answered: a second click would start a second stream
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: 256, height: 256 } });
       say("The camera is on. Its pictures stay in this page.");
@@ -148,6 +154,7 @@ async function switchCamera() {
     }
   }
   const on = Boolean(video.srcObject);
+  button.disabled = false;
   video.hidden = !on;
   button.textContent = on ? "Stop the camera" : "Start the camera";
   document.body.classList.toggle("camera", on);
