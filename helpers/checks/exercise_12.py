@@ -174,23 +174,29 @@ def judge_curve(rates: np.ndarray, wanted: dict[str, np.ndarray], peak: float) -
     raise Wrong(f"{case}the ends and the peak are right, but the way between is not: wanted is half a cosine wave.")
 
 
+def between(start: np.ndarray, end: np.ndarray, part) -> np.ndarray:
+    """Return what lies a part of the way from one array to another."""
+    return start + part * (end - start)
+
+
 def blends(images, labels, partner, weight, class_count) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return pictures and labels, by what was done: "right", or one of the usual mistakes."""
     x, one_hot = images.astype("float32"), np.eye(class_count, dtype="float32")[labels]
+    theirs, their_label = x[partner], one_hot[partner]
     share, of_label = weight[:, None, None, None], weight[:, None]
-    pictures = share * x + (1 - share) * x[partner]
-    mixed = of_label * one_hot + (1 - of_label) * one_hot[partner]
-    turned = (1 - share) * x + share * x[partner], (1 - of_label) * one_hot + of_label * one_hot[partner]
+    pictures, mixed = between(theirs, x, share), between(their_label, one_hot, of_label)
+    turned = between(x, theirs, share), between(one_hot, their_label, of_label)
+    first = weight[0]
     return {
         "right": (pictures, mixed),
         "turned": turned,
         "labels turned": (pictures, turned[1]),
         "own labels": (pictures, one_hot),
-        "partner's labels": (pictures, one_hot[partner]),
+        "partner's labels": (pictures, their_label),
         "not blended": (x, mixed),
-        "by channel": (weight * x + (1 - weight) * x[partner], mixed) if len(weight) == 3 else (pictures, mixed),
-        "one weight": tuple(weight[0] * array + (1 - weight[0]) * array[partner] for array in (x, one_hot)),
-        "halves": ((x + x[partner]) / 2, mixed),
+        "by channel": (between(theirs, x, weight) if len(weight) == 3 else pictures, mixed),
+        "one weight": (between(theirs, x, first), between(their_label, one_hot, first)),
+        "halves": (between(theirs, x, 0.5), mixed),
     }
 
 

@@ -85,7 +85,8 @@ def test_a_copy_without_git_knows_its_address(tmp_path):
         else:
             shutil.copy(source, tmp_path / name)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    for arguments in (["--help"], ["badges"], ["strip-outputs", "notebooks/00_start_here.ipynb"]):
+    named = ["badges", "--repository", "ada/course"]
+    for arguments in (["--help"], named, ["strip-outputs", "notebooks/00_start_here.ipynb"]):
         command = [sys.executable, "-m", "course", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
