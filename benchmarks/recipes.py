@@ -16,8 +16,8 @@ descriptions:
 - "GAP + Dense(1024)" and "Flatten + 2 × Dense(4096)": (a) and (b) of lesson 11, where they are described;
 - the rest: ``notebooks/runs/recipe_once.ipynb`` with the settings of lesson 12.
 
-Prints a table, and writes ``docs/results/recipes.json`` and ``docs/results/recipes.png`` for site and README. What is
-in the first file is not run again: delete it to measure anew, which takes hours.
+Prints a table, and writes ``recipes.json`` and ``recipes.png`` into ``docs/results/benchmarks``. What is in the first
+file is not run again: delete it to measure anew, which takes hours.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pathlib import Path
 
 SEEDS = 3
 ROOT = Path(__file__).resolve().parent.parent
-ROWS = ROOT / "docs" / "results" / "recipes.json"
+ROWS = ROOT / "docs" / "results" / "benchmarks" / "recipes.json"  # the files beside the folder are those of runs
 LONGER = ", trained on"
 BEST: dict[str, object] = {"EPOCHS": 20, "AUGMENT": "flips and crops", "VIEWS": 2}
 COURSE: dict[str, dict[str, object]] = {
@@ -256,6 +256,7 @@ def main() -> None:
 
     def keep(more: list[dict]) -> None:
         rows.extend(more)
+        ROWS.parent.mkdir(parents=True, exist_ok=True)
         ROWS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
     def measured(name: str, seed: int) -> list[dict]:

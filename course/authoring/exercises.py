@@ -74,7 +74,7 @@ def student_version(solution):
     exercise = copy.deepcopy(solution)
     exercise.cells = [cell for cell in exercise.cells if "solution" not in cell.metadata.get("tags", [])]
     for cell in exercise.cells:
-        if cell.id == "title":  # its badge opens the exercise
+        if cell.id == "title":  # its links open the exercise
             cell.source = cell.source.replace("/solutions/", "/exercises/")
         role = ROLE.fullmatch(cell.id)
         if role and role[1] == "task":

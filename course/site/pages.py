@@ -19,12 +19,11 @@ from course.run.gains import PANELS, PICTURE, description_in
 from course.run.report import tagged_figure
 from course.run.results import INSTRUCTORS
 from helpers.files.seeds_tables import seeds_table
-from helpers.notebook.claims import show
+from helpers.notebook.claims import over_seeds
 
 DECISION_CHART = "decision-chart"  # the tag of the cell whose figure says which method fits when
 LESSON_NUMBERS = re.compile(r"[Ll]essons? (\d\d(?:(?:, | and | to )\d\d)*)")
 GAIN_LESSONS = ("02", "06")  # those that measure what the landing page shows
-PICTURES = (PICTURE,)  # of measurements, on the pages
 API = (  # what the notebooks import, in the order of the site
     "helpers.data",
     "helpers.models",
@@ -53,8 +52,7 @@ def write_pages(summary: dict, folder: Path) -> None:
     chart = decision_chart(notebooks)
     if chart:
         (folder / "which_method.png").write_bytes(base64.b64decode(chart["png"]))
-    for picture in PICTURES:
-        shutil.copyfile(picture, folder / picture.name)
+    shutil.copyfile(PICTURE, folder / PICTURE.name)
     facts = {
         "summary": summary,
         "lessons": lessons,
@@ -62,6 +60,7 @@ def write_pages(summary: dict, folder: Path) -> None:
         "gain": description_in(PICTURE),
         "gain_lessons": [lesson["stem"] for lesson in lessons if lesson["stem"].startswith(GAIN_LESSONS)],
         "folders": {name: (folder / name).is_dir() for name in ("exercises", "solutions")},
+        "mistakes": mistakes(),
         "tables": measured_tables(),
         "rooms": write_api_pages(folder / "api"),
     }
@@ -94,7 +93,6 @@ def lesson_facts(path: Path, summary: dict, folder: Path) -> dict:
         "gigabytes": measured["peak_memory_mb"] / 1024,
         "exercise_minutes": minutes(first_text(exercise)) if exercise.exists() else None,
         "predictions": predictions(texts),
-        "mistakes": mistakes(number),
     }
 
 
@@ -109,9 +107,13 @@ def predictions(texts: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def mistakes(number: str) -> list[tuple[str, str]]:
-    """Return what students get wrong in a lesson, and the question that shows it, from the instructors' page."""
-    return re.findall(rf"^\| {number} \| (.+?) \| (.+?) \|$", INSTRUCTORS.read_text(encoding="utf-8"), re.MULTILINE)
+def mistakes() -> list[tuple[str, str, str]]:
+    """Return the number of a lesson, what students get wrong in it, and the question that shows it, of all lessons.
+
+    They are the rows of a table on the instructors' page.
+    """
+    rows = r"^\| (\d\d) \| (.+?) \| (.+?) \|$"
+    return re.findall(rows, INSTRUCTORS.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def first_text(path: Path) -> str:
@@ -180,9 +182,7 @@ def figures_of(claim: dict) -> str:
     parts = []
     for name, values in claim["evidence"].items():
         if all(isinstance(value, dict) for value in values):
-            means = [value["difference"] for value in values]
-            error = float(np.std(means, ddof=1)) / len(means) ** 0.5
-            parts.append(f"{name}: {show({'difference': float(np.mean(means)), 'error': error})}")
+            parts.append(f"{name}: {over_seeds(values)}")
         elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
             parts.append(f"{name}: {float(np.mean(values)):.3g}")
         elif all(value == values[0] for value in values):

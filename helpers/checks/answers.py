@@ -20,7 +20,7 @@ from typing import NamedTuple, TextIO
 
 from helpers.checks.faults import first_line, is_learners, where
 from helpers.checks.progress import mark_done, progress_file, read_done
-from helpers.checks.quiz import QUIZZES, read_quiz, task_of
+from helpers.checks.quiz import quizzes, read_quiz, task_of
 from helpers.checks.task import Task, Wrong
 
 EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")
@@ -235,8 +235,7 @@ def hint(number: str) -> None:
 def progress() -> None:
     """Print which tasks of all exercises, and which questions of all quizzes, are done."""
     rows = {f"Exercise {exercise}": {number: number for number in tasks_of(exercise)} for exercise in EXERCISES}
-    for path in sorted(QUIZZES.glob("*.toml")):
-        number = path.stem.split("_")[0]
+    for number, path in quizzes().items():
         places = range(1, len(read_quiz(path)) + 1)
         rows[f"Quiz {number}"] = {str(place): task_of(number, place) for place in places}
     done = read_done()

@@ -82,13 +82,18 @@ def _question(table: dict) -> Question:
     return Question(table["text"], choices, table.get("claim"))
 
 
+def quizzes() -> dict[str, Path]:
+    """Return the files of all quizzes, by the number of their lesson."""
+    return {path.stem.split("_")[0]: path for path in sorted(QUIZZES.glob("*.toml"))}
+
+
 def find_quiz(number: str) -> Path:
     """Return the file of a lesson's quiz; number: such as "03".
 
     Raises:
         QuizError: there is none.
     """
-    found = {path.stem.split("_")[0]: path for path in sorted(QUIZZES.glob("*.toml"))}
+    found = quizzes()
     if str(number) not in found:
         raise QuizError(
             f"There is no quiz {number!r}. Write the number of its lesson as text; known: {', '.join(found)}."

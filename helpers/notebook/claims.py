@@ -7,11 +7,11 @@ output carries the claim as data, so that the runner and the tests can read it f
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from helpers.files.seeds_tables import recorded_claim
 from helpers.notebook import session
-from helpers.notebook.differences import Difference
+from helpers.notebook.differences import Difference, paired_difference
 from helpers.notebook.records import CLAIM_TYPE, show_record
 
 
@@ -74,21 +74,26 @@ def show(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def over_seeds(values: Sequence[object]) -> Difference:
+    """Return the mean of the differences that a claim had with each seed, and its standard error over the seeds.
+
+    Args:
+        values: what a table of many seeds holds for one figure; what is no difference is left out.
+    """
+    means = [value["difference"] for value in values if isinstance(value, dict)]
+    return paired_difference(means, [0.0] * len(means))
+
+
 def with_many_seeds(recorded: dict) -> str:
     """Return what many seeds showed of a claim, such as "held in 20 of 20; lead +2.6 ± 0.2 points, from …".
 
     Args:
         recorded: what ``helpers.files.seeds_tables.recorded_claim`` returned.
     """
-    import numpy as np
-
     count = len(recorded["held"])
     parts = [f"held in {sum(recorded['held'])} of {count}"]
     for name, values in recorded["evidence"].items():
         means = [100 * value["difference"] for value in values if isinstance(value, dict)]
         if len(means) > 1:
-            error = np.std(means, ddof=1) / len(means) ** 0.5
-            parts.append(
-                f"{name} {np.mean(means):+.1f} ± {error:.1f} points, from {min(means):+.1f} to {max(means):+.1f}"
-            )
+            parts.append(f"{name} {over_seeds(values)}, from {min(means):+.1f} to {max(means):+.1f}")
     return "; ".join(parts)

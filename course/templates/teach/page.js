@@ -117,12 +117,11 @@ async function addFiles({ id, name }, files) {
 
 /** Take the name in a field; before: the one to go back to if it is empty or taken. */
 function rename(each, field, before) {
-  const name = field.value.trim();
-  if (!name || namesake(name, each)) say(name ? `Another class has the name ${name}.` : "A class needs a name.");
-  const taken = name && !namesake(name, each) ? name : before;
+  const name = field.value.trim(), fits = name && !namesake(name, each), chosen = fits ? name : before;
+  if (!fits) say(name ? `Another class has the name ${name}.` : "A class needs a name.");
   each.name = before;
-  if (taken !== before) remember();
-  each.name = field.value = taken;
+  if (chosen !== before) remember();
+  each.name = field.value = chosen;
   element("reply").hidden = true;
   askForCurves(); // what it says may name the class
 }

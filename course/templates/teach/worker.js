@@ -3,6 +3,7 @@
 // It is told {kind: "start", network}, {kind: "picture", id, pixels}, {kind: "curves", request, classes}, where a class
 // is {examples, held}, lists of ids, {kind: "ask", request, id, classes} and {kind: "look", request, id, others}.
 
+const WAYS = ["pretrained", "random", "pixels"];
 const pictures = new Map(); // id -> {pixels, vectors: those by way, or null}
 let networks = null, latest = 0;
 
@@ -33,7 +34,7 @@ async function curvesOf({ request, classes }) {
     vectorsOf(id);
   }
   const placed = (which) => classes.map((each) => each[which].map((id) => places.get(id)));
-  const curves = { pretrained: [], random: [], pixels: [] };
+  const curves = Object.fromEntries(WAYS.map((way) => [way, []]));
   for (const [n, [way, curve]] of Object.entries(curves).entries()) {
     const products = productsOf(ids.map((id) => vectorsOf(id)[way]));
     for (const point of learningCurve(products, placed("examples"), placed("held"))) {
@@ -47,7 +48,7 @@ async function curvesOf({ request, classes }) {
 /** Return, by way, the probability of each class for a picture; the head has learned from all examples. */
 function ask({ id, classes }) {
   const known = classes.flatMap((each) => each.examples), labels = classes.flatMap((each, label) => each.examples.map(() => label));
-  return Object.fromEntries(["pretrained", "random", "pixels"].map((way) => {
+  return Object.fromEntries(WAYS.map((way) => {
     const products = productsOf([...known, id].map((each) => vectorsOf(each)[way]));
     return [way, softmax(trainHead(products, [...known.keys()], labels, classes.length)(known.length))];
   }));
