@@ -104,12 +104,19 @@ def test_it_has_all_lessons_and_exercises_but_no_solutions(site):
     assert {
         "index.html",
         "syllabus.html",
+        "answering.html",
         "results.html",
         "sessions.html",
         "api.html",
         "docs/glossary.html",
         "docs/errors.html",
     } <= pages
+
+
+def test_a_reader_sees_an_exercise_answer_back(site):
+    page = BeautifulSoup((site / "answering.html").read_text(encoding="utf-8"), "html.parser")
+    said = [block.get_text().strip()[:1] for block in page.select("main .highlight-text")]
+    assert said == ["✘", "H", "✔"]
 
 
 def test_solutions_on_demand(executed, summary, tmp_path):

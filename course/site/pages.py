@@ -18,6 +18,7 @@ from course import TEMPLATES, CourseError
 from course.run.gains import PANELS, PICTURE, description_in
 from course.run.report import tagged_figure
 from course.run.results import INSTRUCTORS
+from course.site.answering import conversation
 from helpers.files.seeds_tables import seeds_table
 from helpers.notebook.claims import over_seeds
 
@@ -61,6 +62,7 @@ def write_pages(summary: dict, folder: Path) -> None:
         "gain_lessons": [lesson["stem"] for lesson in lessons if lesson["stem"].startswith(GAIN_LESSONS)],
         "folders": {name: (folder / name).is_dir() for name in ("exercises", "solutions")},
         "mistakes": mistakes(),
+        "conversation": conversation(),
         "tables": measured_tables(),
         "rooms": write_api_pages(folder / "api"),
     }
