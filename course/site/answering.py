@@ -36,7 +36,11 @@ def _printed(cell: str) -> str:
 
     names = {"keras": keras, "layers": layers, "check": check, "hint": hint}
     text = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, COURSE_PROGRESS=str(Path(folder) / "done")):
-        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-            exec(cell, names)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.dict(os.environ, COURSE_PROGRESS=str(Path(folder) / "done")),
+        contextlib.redirect_stdout(text),
+        contextlib.redirect_stderr(text),
+    ):
+        exec(cell, names)
     return text.getvalue().strip()
