@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
+import helpers.quiet  # noqa: F401
 from helpers.checks import check, hint
 
 TASK = "3.1"  # its right answer is a cell of lesson 03, so that nothing is given away
