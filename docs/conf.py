@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 COURSE = PROJECT["tool"]["course"]
 
-project = "Transfer learning and fine-tuning with Keras 3"
+project = "Transfer learning and fine-tuning with Keras\N{NO-BREAK SPACE}3"
 release = PROJECT["project"]["version"]
 language = "en"
 
