@@ -70,6 +70,7 @@ bench:
 	$(BIN)/python -m benchmarks.pipeline_memory
 	$(BIN)/python -m benchmarks.folder_memory
 	$(BIN)/python -m benchmarks.cut_at_block
+	$(BIN)/python -m benchmarks.grading_cluster
 	$(BIN)/python -m benchmarks.recipes
 
 clean:

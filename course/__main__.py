@@ -25,6 +25,7 @@ COMMANDS = {
     "for instructors": {
         "release": "pack the course for students, without the answers",
         "grade": "run the checks of the exercises on what students handed in",
+        "capacity": "say how many machines and hours other numbers of submissions need",
         "bundle": "make an offline bundle: data, weights and hub modules in one folder",
         "check-bundle": "check each file of a bundle; say which profiles it serves",
         "site": "build the course's site from the lessons run on mini",
@@ -134,7 +135,18 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("--memory", type=amount, default=4, metavar="GB", help="for each (default: 4)")
     grade.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler, to use more machines")
     grade.add_argument("--unprotected", action="store_true", help="also where submissions cannot be kept apart")
+    grade.add_argument("--fresh", action="store_true", help="grade again what was graded before")
     grade.set_defaults(command=grade_command)
+
+    capacity = commands["capacity"]
+    capacity.add_argument("--grades", type=absolute, default=output, help=f"what grade has written (default: {output})")
+    capacity.add_argument(
+        "submissions", type=positive, nargs="*", default=[30, 1000, 100_000], help="how many (default: 30 1000 100000)"
+    )
+    capacity.add_argument("--hours", type=amount, default=1, help="within which all are graded (default: 1)")
+    capacity.add_argument("--cores", type=positive, default=os.cpu_count(), help="of a machine (default: as this one)")
+    capacity.add_argument("--memory", type=amount, default=16, metavar="GB", help="of a machine (default: 16)")
+    capacity.set_defaults(command=capacity_command)
 
     pretrain = commands["pretrain"]
     pretrain.set_defaults(command=pretrain_command)
@@ -174,6 +186,7 @@ def add_run_options(command: argparse.ArgumentParser, output: Path) -> None:
     command.add_argument("--jobs", type=positive, default=default_jobs(), help="lessons at the same time")
     command.add_argument("--output", type=absolute, default=output, help=f"folder for results (default: {output})")
     command.add_argument("--fresh", action="store_true", help="run again what has not changed since the last run")
+    command.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler, to use more machines")
 
 
 def positive(text: str) -> int:
@@ -223,7 +236,7 @@ def run_command(options: argparse.Namespace) -> int:
     from course.run.runner import run_lessons
 
     runs = [run_of(lesson, options.profile, options.output) for lesson in find_lessons(options.lessons)]
-    results = run_lessons(runs, options.jobs, options.fresh)
+    results = run_lessons(runs, options.jobs, options.fresh, options.scheduler)
     print(f"Report: {write_report(results, options.profile, options.output)}")
     return 0 if all(succeeded(result) for result in results) else 1
 
@@ -275,7 +288,8 @@ def seeds_command(options: argparse.Namespace) -> int:
 
     lessons = find_lessons(options.lessons)
     seeds, profile = range(options.seeds), find_profile(options.profile).name
-    measured = measure_seeds(lessons, seeds, profile, options.jobs, options.output, options.fresh)
+    where = options.jobs, options.output, options.fresh, options.scheduler
+    measured = measure_seeds(lessons, seeds, profile, *where)
     table = count_table(measured)
     table.to_csv(options.output / "claims.csv", index=False)
     if options.keep:
@@ -326,11 +340,27 @@ def grade_command(options: argparse.Namespace) -> int:
 
     limits = Limits(options.minutes, 20 * options.minutes, options.memory)
     table, kept_apart = grade(
-        options.folder, options.output, options.jobs, limits, options.scheduler, options.unprotected
+        options.folder,
+        options.output,
+        options.jobs,
+        limits,
+        options.scheduler,
+        options.unprotected,
+        options.fresh,
     )
     print(table.to_string())
     print(f"The submissions were {kept_apart}.")
     print(f"Messages: {options.output / 'grades.html'}")
+    return 0
+
+
+def capacity_command(options: argparse.Namespace) -> int:
+    """Say what other numbers of submissions need."""
+    from course.grading.capacity import capacity
+
+    table, line = capacity(options.grades, options.submissions, options.hours, options.cores, options.memory)
+    print(table.to_string())
+    print(line)
     return 0
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from course.authoring.exercises import EXERCISES, SOLUTIONS
 from course.grading import sandbox
-from course.grading.grade import Graded, GradingError, Limits, grade
+from course.grading.grade import GradingError, Limits, grade
+from course.grading.kept import Graded
 from course.grading.sandbox import ISOLATED, SandboxError, sandbox_problem
 from course.grading.submissions import find_submissions, read_notebook, steps_of
 from course.run.lessons import NOTEBOOKS
@@ -167,7 +168,7 @@ def test_the_table_is_right_for_each_kind(tmp_path, monkeypatch):
     assert not still_running(mark)
     assert {path: digest for path, digest in contents(tmp_path).items() if "grades" not in path.parts} == before
     assert contents(EXERCISES) == repository
-    assert len(list((tmp_path / "grades").iterdir())) == 2
+    assert {path.name for path in (tmp_path / "grades").iterdir()} == {"grades.csv", "grades.html", "kept"}
 
 
 @pytest.mark.slow
@@ -282,7 +283,7 @@ def test_what_was_graded_before_an_interrupt_is_kept(tmp_path, monkeypatch):
         hand_in(tmp_path / "in" / student / NAME)
 
     def run_all(submissions, *_):
-        yield Graded(*submissions[0][:3], {"8.1": ("solved", "✔")}, [], 1.0, 0.1, "not apart")
+        yield submissions[0], Graded(*submissions[0][:3], {"8.1": ("solved", "✔")}, [], 1.0, 0.1, "not apart")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("course.grading.grade.run_all", run_all)

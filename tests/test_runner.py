@@ -61,6 +61,25 @@ def test_a_failing_lesson_stops_no_other(folder, capsys):
     assert (folder / "report" / "02_good.html").exists()
 
 
+@pytest.mark.slow
+def test_seeds_over_a_scheduler_give_the_evidence_of_this_machine(folder, scheduler, capsys):
+    write_lesson(folder / "notebooks" / "00_good.ipynb")
+    write_lesson(folder / "notebooks" / "01_false.ipynb", held=False)
+    found = []
+    for number, options in enumerate([[], ["--scheduler", scheduler, "--fresh"]]):
+        output = folder / f"seeds{number}"
+        assert main(["seeds", "--profile", "mini", "--seeds", "3", "--output", str(output), *options]) == 1
+        found.append((output / "claims.csv").read_text(encoding="utf-8"))
+    assert found[0] == found[1] and "one is one,3,3," in found[0] and "one is one,0,3,0 1 2" in found[0]
+
+
+def test_a_scheduler_that_does_not_answer_is_said_in_a_line(folder, monkeypatch, capsys):
+    monkeypatch.setattr("helpers.execution.engine.SECONDS_TO_ANSWER", 1)
+    write_lesson(folder / "notebooks" / "00_good.ipynb")
+    assert main(["run", "--output", str(folder / "report"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "No Dask scheduler answers at 'tcp://127.0.0.1:9'" in capsys.readouterr().err
+
+
 def pids(folder):
     """The process that each lesson of the report ran in: another one when it ran again."""
     found = {}

@@ -121,15 +121,6 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     assert table.endswith("\n" + whole.to_csv() + "\n")  # behind the bar
 
 
-@pytest.fixture
-def scheduler():
-    """A scheduler started by hand, with two workers, on this machine."""
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
-        yield cluster.scheduler_address
-
-
 @pytest.mark.slow
 def test_a_scheduler_elsewhere_gives_the_same_table(notebook, tmp_path, scheduler):
     points = list(ParameterGrid({"LEARNING_RATE": [0.5, 1.0], "EPOCHS": [2, 3]}))

@@ -7,10 +7,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from course import TEMPLATES, CourseError
+from course.grading.kept import Graded, Kept
 from course.grading.sandbox import STOP, Attempt, NotStartedError, protection, run_sandboxed, visible_folder_of
 from course.grading.submissions import Step, Submission, Unread, find_submissions, students_of
 from helpers.files.cache import write_beside
@@ -18,6 +20,8 @@ from helpers.files.cache import write_beside
 if TYPE_CHECKING:
     import pandas as pd
 
+KEPT = "kept"  # the folder inside the output with what was graded
+AT_A_TIME = 2000  # submissions that a scheduler gets at first: all of a large course would fill its memory
 NOT_REACHED = "It was not graded: grading was stopped before it ended."
 NOT_GRADED = "not graded"  # in the table: neither right nor wrong, and no zero
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", " ", "|", "%")  # what a spreadsheet may take for a formula
@@ -38,32 +42,19 @@ class Limits(NamedTuple):
     memory: float
 
 
-class Graded(NamedTuple):
-    """A graded submission.
-
-    Attributes:
-        student, file, exercise: as in ``Submission``.
-        tasks: number -> status and message, in the exercise's order. The status is "solved", "wrong", "untouched",
-            "crashed", "time limit", "memory limit" or "forged".
-        cells: names of other cells that stopped, with their errors.
-        seconds, peak: how long it took, and how many GB of memory it used.
-        protection: what kept it apart from the others.
-    """
-
-    student: str
-    file: str
-    exercise: str
-    tasks: dict[str, tuple[str, str]]
-    cells: list[tuple[str, str]]
-    seconds: float
-    peak: float
-    protection: str
-
-
 def grade(
-    folder: Path, output: Path, jobs: int, limits: Limits, scheduler: str | None = None, unprotected: bool = False
+    folder: Path,
+    output: Path,
+    jobs: int,
+    limits: Limits,
+    scheduler: str | None = None,
+    unprotected: bool = False,
+    fresh: bool = False,
 ) -> tuple[pd.DataFrame, str]:
     """Grade all notebooks of a folder, and write ``grades.csv`` and ``grades.html``.
+
+    Each grade is kept in ``output`` as soon as it is there. What was graded, and has not changed since, is not graded
+    again.
 
     Args:
         folder: see ``course.grading.submissions`` for how it is laid out; it is only read.
@@ -73,6 +64,7 @@ def grade(
         scheduler: address of a Dask scheduler whose workers have the same course installed; None for this machine
             alone. The submissions travel with the tasks: no shared folder is needed.
         unprotected: run them also where the system cannot keep them apart.
+        fresh: grade also what was graded before.
 
     Returns:
         The table of ``make_table``, and a line that says what kept the submissions apart.
@@ -98,13 +90,19 @@ def grade(
     output.mkdir(parents=True, exist_ok=True)
     if not os.access(output, os.W_OK):
         raise GradingError(f"{output} cannot be written. Name another folder: --output DIR.")
-    graded: list[Graded] = []
+    kept = Kept(output / KEPT)
+    graded = [before for each in submissions if not fresh and (before := kept.get(each))]
+    known = {each.file for each in graded}
+    waiting = [each for each in submissions if each.file not in known]
+    if graded:
+        print(f"{len(graded)} of {len(submissions)} were graded before, and have not changed (--fresh: once more).")
     form = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]"
     stopped: BaseException | None = None
     try:
-        with terminated_as_interrupted(), tqdm(total=len(submissions), bar_format=form) as bar:
-            for result in run_all(submissions, jobs, limits, scheduler, unprotected):
+        with terminated_as_interrupted(), tqdm(total=len(waiting), bar_format=form) as bar:
+            for submission, result in run_all(waiting, jobs, limits, scheduler, unprotected):
                 if isinstance(result, Graded):
+                    kept.put(submission, result)
                     graded.append(result)
                     bar.write(describe(result))
                 else:
@@ -142,12 +140,14 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 def run_all(
     submissions: Sequence[Submission], jobs: int, limits: Limits, scheduler: str | None, unprotected: bool
-) -> Iterator[Graded | Unread]:
-    """Grade submissions on a Dask cluster; yield each result as soon as it is there.
+) -> Iterator[tuple[Submission, Graded | Unread]]:
+    """Grade submissions on a Dask cluster; yield each one with its result as soon as that is there.
 
     Raises:
         GradingError: no scheduler or no worker answers.
     """
+    if not submissions:
+        return
     from distributed import as_completed
 
     from helpers.execution.engine import SchedulerError, connect
@@ -159,17 +159,26 @@ def run_all(
         except SchedulerError as error:
             raise GradingError(str(error)) from error
         stack.callback(STOP.set)  # before the cluster is closed: at an interrupt, it would wait for what runs
-        futures = {
-            client.submit(grade_one, submission, limits, unprotected, pure=False): submission
-            for submission in submissions
-        }
-        for future in as_completed(list(futures)):
-            submission = futures[future]
+        waiting = iter(submissions)
+        futures = {}
+
+        def submit(count: int) -> list:
+            new = {
+                client.submit(grade_one, submission, limits, unprotected, pure=False): submission
+                for submission in islice(waiting, count)
+            }
+            futures.update(new)
+            return list(new)
+
+        running = as_completed(submit(AT_A_TIME))
+        for future in running:
+            submission = futures.pop(future)
+            running.update(submit(1))
             if future.status == "finished":
-                yield future.result()
+                yield submission, future.result()
             else:  # the course did not start, the worker failed, or cannot keep submissions apart
                 reason = f"It was not graded: {future.exception() or 'no answer from the scheduler'}"
-                yield Unread(submission.student, submission.file, reason)
+                yield submission, Unread(submission.student, submission.file, reason)
 
 
 def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Graded:

@@ -11,25 +11,31 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from course import ROOT
+from course import ROOT, CourseError
 from course.run.lessons import result_of, succeeded
 from course.run.store import STORE
 from helpers.execution import Run, run_many
+from helpers.execution.engine import SchedulerError
 
 MEASURED = ROOT / "docs" / "results" / "mini.json"
 LAYOUT = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
-def run_lessons(runs: Sequence[Run], jobs: int, fresh: bool = False) -> list[dict]:
+def run_lessons(runs: Sequence[Run], jobs: int, fresh: bool = False, scheduler: str | None = None) -> list[dict]:
     """Run lessons and show how far they are.
 
     Args:
         runs: what to run.
         jobs: runs at the same time.
         fresh: run also what the store has.
+        scheduler: address of a Dask scheduler whose workers have the course installed and see the same folders; None
+            for this machine alone.
 
     Returns:
         One result for each run, in the same order; see ``course.run.lessons.result_of``.
+
+    Raises:
+        CourseError: no scheduler answers, or it has no worker.
     """
     seconds = usual_seconds()
     longest_first = sorted(runs, key=lambda run: -seconds.get(run.notebook.stem, 60.0))
@@ -41,11 +47,15 @@ def run_lessons(runs: Sequence[Run], jobs: int, fresh: bool = False) -> list[dic
             started[run.notebook.stem] = time.perf_counter()
             bar.set_postfix_str("running: " + ", ".join(sorted(name[:2] for name in started)))
 
-        for run, outcome in run_many(longest_first, STORE, jobs=jobs, fresh=fresh, begun=begun):
-            results[run.executed] = result_of(run, outcome)
-            started.pop(run.notebook.stem, None)
-            bar.write(describe(results[run.executed]), file=sys.stdout)
-            bar.update()
+        finished = run_many(longest_first, STORE, jobs=jobs, scheduler=scheduler, fresh=fresh, begun=begun)
+        try:
+            for run, outcome in finished:
+                results[run.executed] = result_of(run, outcome)
+                started.pop(run.notebook.stem, None)
+                bar.write(describe(results[run.executed]), file=sys.stdout)
+                bar.update()
+        except SchedulerError as error:
+            raise CourseError(str(error)) from error
     return [results[run.executed] for run in runs]
 
 

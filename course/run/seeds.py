@@ -29,16 +29,22 @@ FIELDS_OF_HELPERS = {  # of a profile, read by load_data and build_backbone for 
 
 
 def measure_seeds(
-    lessons: Sequence[Path], seeds: Sequence[int], profile: str, jobs: int, output: Path, fresh: bool
+    lessons: Sequence[Path],
+    seeds: Sequence[int],
+    profile: str,
+    jobs: int,
+    output: Path,
+    fresh: bool,
+    scheduler: str | None = None,
 ) -> dict[str, dict]:
-    """Run each lesson with each seed.
+    """Run each lesson with each seed; ``scheduler`` is what ``run_lessons`` takes.
 
     Returns:
         For each lesson, by its name: what ``helpers.files.seeds_tables.seeds_table`` describes. A run that stopped
         counts as held for none of its lesson's claims, and has no evidence.
     """
     runs = [run_of(lesson, profile, output / f"seed_{seed:02}", seed) for seed in seeds for lesson in lessons]
-    results = run_lessons(runs, jobs, fresh)
+    results = run_lessons(runs, jobs, fresh, scheduler)
     measured = {}
     for lesson in lessons:
         own = [result for run, result in zip(runs, results, strict=True) if run.notebook == lesson]

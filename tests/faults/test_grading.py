@@ -14,7 +14,8 @@ import pytest
 
 from course.authoring.exercises import EXERCISES
 from course.grading import sandbox
-from course.grading.grade import Graded, GradingError, Limits, grade, harmless, make_table
+from course.grading.grade import GradingError, Limits, grade, harmless, make_table
+from course.grading.kept import Graded
 from course.grading.plain import NotPlainError, Reader, to_plain
 from course.grading.sandbox import Run, kind_of, read_message
 from course.grading.submissions import find_submissions, read_notebook, steps_of
