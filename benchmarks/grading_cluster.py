@@ -23,7 +23,7 @@ COUNT, WORKERS, PLACES = 10_000, 2, 32
 def wait(submission: Submission, limits: object, unprotected: bool, seconds: float) -> Graded:
     """Take a submission, and wait in the place of grading it."""
     time.sleep(seconds)
-    return Graded(*submission[:3], tasks={}, cells=[], seconds=seconds, peak=0.0, protection="")
+    return Graded(*submission[:3], tasks={}, cells=[], seconds=seconds, peak=0.0, whole=seconds, protection="")
 
 
 def run(seconds: float, address: str) -> float:

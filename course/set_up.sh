@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the environment ready: set_up.sh PYTHON FOLDER [EXTRA]..., in the course's folder. `make` does; on Windows see the README.
+# Make the environment ready: set_up.sh PYTHON FOLDER [EXTRA]..., in the course's folder. `make` does; on Windows see docs/using.md.
 # PYTHON may be empty; then one is looked for. Extras are added to what is there. uv installs if it is there, else pip.
 # FOLDER/ready-core, FOLDER/ready-lab and so on hold the checksum of the versions that were installed.
 set -eu

@@ -168,7 +168,7 @@ def test_the_table_is_right_for_each_kind(tmp_path, monkeypatch):
     assert not still_running(mark)
     assert {path: digest for path, digest in contents(tmp_path).items() if "grades" not in path.parts} == before
     assert contents(EXERCISES) == repository
-    assert {path.name for path in (tmp_path / "grades").iterdir()} == {"grades.csv", "grades.html", "kept"}
+    assert {path.name for path in (tmp_path / "grades").iterdir()} == {"grades.csv", "grades.html", "kept", "students"}
 
 
 @pytest.mark.slow
@@ -283,7 +283,7 @@ def test_what_was_graded_before_an_interrupt_is_kept(tmp_path, monkeypatch):
         hand_in(tmp_path / "in" / student / NAME)
 
     def run_all(submissions, *_):
-        yield submissions[0], Graded(*submissions[0][:3], {"8.1": ("solved", "✔")}, [], 1.0, 0.1, "not apart")
+        yield submissions[0], Graded(*submissions[0][:3], {"8.1": ("solved", "✔")}, [], 1.0, 0.1, 2.0, "not apart")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("course.grading.grade.run_all", run_all)

@@ -2,15 +2,17 @@
 
 import heapq
 import math
+import shutil
 
 import pytest
 
+from course.authoring.exercises import EXERCISES
 from course.grading import grade as grading
 from course.grading import kept
 from course.grading.capacity import capacity, hours_for, machines_for, places_of
-from course.grading.grade import GradingError, Limits, grade, run_all
+from course.grading.grade import GradingError, Limits, grade, make_table, run_all
 from course.grading.kept import Graded, Kept
-from course.grading.submissions import Submission
+from course.grading.submissions import Submission, Unread
 from tests.test_grade import NAME, RIGHT_1, WRONG_1, hand_in
 
 LIMITS = Limits(minutes=1, step_seconds=1, memory=1)
@@ -25,7 +27,10 @@ def graded(monkeypatch):
         for submission in submissions:
             students.append(submission.student)
             status = "time limit" if submission.student == "slow" else "solved"
-            yield submission, Graded(*submission[:3], {"8.1": (status, "x")}, [("cell", "y")], 2.0, 0.5, "not apart")
+            yield (
+                submission,
+                Graded(*submission[:3], {"8.1": (status, "x")}, [("cell", "y")], 1.0, 0.5, 2.0, "not apart"),
+            )
 
     monkeypatch.setattr(grading, "run_all", run)
     return students
@@ -93,7 +98,7 @@ def test_a_scheduler_gets_the_next_submission_when_one_is_graded(monkeypatch):
     def one(submission, *_):
         if submission.student == "3":
             raise OSError("the course did not start")
-        return Graded(*submission[:3], {}, [], 0.0, 0.0, "")
+        return Graded(*submission[:3], {}, [], 0.0, 0.0, 0.0, "")
 
     monkeypatch.setattr(grading, "grade_one", one)
     monkeypatch.setattr(grading, "AT_A_TIME", 3)
@@ -117,6 +122,32 @@ def test_a_scheduler_gets_the_next_submission_when_one_is_graded(monkeypatch):
     assert len(results) == 20 and most <= 5
     assert [student for student, result in results.items() if not isinstance(result, Graded)] == ["3"]
     assert "the course did not start" in results["3"].reason
+
+
+def test_a_refused_notebook_is_no_zero_beside_one_that_counts(tmp_path, graded):
+    hand_in(tmp_path / "in" / "ann" / NAME)
+    other = shutil.copy(EXERCISES / "03_feature_extraction.ipynb", tmp_path / "in" / "ann")
+    shutil.copy(other, tmp_path / "in" / "ann" / "03_copy.ipynb")
+    hand_in(tmp_path / "in" / "ben" / NAME)
+    shutil.copy(tmp_path / "in" / "ben" / NAME, tmp_path / "in" / "ben" / "again.ipynb")
+    hand_in(tmp_path / "in" / "cem" / NAME)
+    table = grades(tmp_path)
+    assert table["solved"].to_dict() == {"ann": 1, "ben": "not graded", "cem": 1}
+    exercise_3 = Graded("ann", "b", "03_x.ipynb", {"3.1": ("wrong", "")}, [], 1.0, 0.5, 2.0, "")
+    exercise_8 = exercise_3._replace(student="ben", exercise=NAME, tasks={"8.1": ("solved", "")})
+    unread = [Unread("ben", "c", "twice", "03_x.ipynb"), Unread("ann", "notes.txt", "no notebook")]
+    mixed = make_table([exercise_3, exercise_8], unread)
+    assert mixed.loc["ben"].tolist() == [1, "not graded", "✔"] and mixed.loc["ann"].tolist() == [0, "✘", ""]
+
+
+def test_each_student_has_a_page_without_the_others(tmp_path, graded):
+    for student in ("ann", "=ben & co"):
+        hand_in(tmp_path / "in" / student / NAME)
+    (tmp_path / "in" / "ann" / "notes.txt").write_text("no notebook")
+    grades(tmp_path)
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "out" / "students").iterdir()}
+    assert set(pages) == {"ann", "=ben & co"}
+    assert "notes.txt" in pages["ann"] and "ben" not in pages["ann"] and "ann" not in pages["=ben & co"]
 
 
 def simulated_hours(submissions, seconds, places):
@@ -148,7 +179,7 @@ def test_what_no_number_of_machines_can_do():
 
 def test_memory_and_cores_limit_the_places():
     assert places_of(8, 16, [1.0, 1.1, 0.9]) == 8
-    assert places_of(8, 4, [1.0, 1.1, 0.9]) == 3
+    assert places_of(8, 5.5, [1.0, 1.1, 0.9]) == 3
     assert places_of(8, 0.5, [1.0]) == 1
 
 

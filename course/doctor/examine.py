@@ -149,7 +149,7 @@ def set_up() -> str:
     own = next((python for python in pythons if python.exists()), None)
     if own and Path(sys.prefix) != own.parents[1]:
         return f"start the course's own Python: {own}"
-    return f'in {ROOT}: make lab; without make: {installer()} --constraint constraints.txt --editable ".[lab,test]"'
+    return f'in {ROOT}: make lab; without make: {installer()} --constraint constraints.txt --editable ".[lab]"'
 
 
 def installer() -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Seconds that the one scheduler needs for each submission, whatever the number of machines: measured by
 # benchmarks/grading_cluster.py with 10,000 submissions, all processes on the same two busy cores.
 SCHEDULING = 0.005
+JUDGE = 0.6  # GB of the process that judges beside each submission, measured with exercises 03, 06 and 08
 
 
 def places_of(cores: int, memory: float, peaks: Sequence[float]) -> int:
@@ -25,9 +26,9 @@ def places_of(cores: int, memory: float, peaks: Sequence[float]) -> int:
 
     Args:
         cores, memory: of one machine; memory in GB.
-        peaks: GB that submissions used; 95 of 100 must find room at the same time.
+        peaks: GB that submissions used; 95 of 100 must find room at the same time, each with its judge.
     """
-    return max(1, min(cores, math.floor(memory / float(np.quantile(peaks, 0.95)))))
+    return max(1, min(cores, math.floor(memory / (float(np.quantile(peaks, 0.95)) + JUDGE))))
 
 
 def hours_for(submissions: int, seconds: float, places: int, scheduling: float = SCHEDULING) -> float:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from helpers.files.cache import write_beside
 if TYPE_CHECKING:
     import pandas as pd
 
+STUDENTS = "students"  # the folder inside the output with a page for each of them
 KEPT = "kept"  # the folder inside the output with what was graded
 AT_A_TIME = 2000  # submissions that a scheduler gets at first: all of a large course would fill its memory
 NOT_REACHED = "It was not graded: grading was stopped before it ended."
@@ -51,7 +53,7 @@ def grade(
     unprotected: bool = False,
     fresh: bool = False,
 ) -> tuple[pd.DataFrame, str]:
-    """Grade all notebooks of a folder, and write ``grades.csv`` and ``grades.html``.
+    """Grade all notebooks of a folder, and write ``grades.csv``, ``grades.html``, and a page for each student.
 
     Each grade is kept in ``output`` as soon as it is there. What was graded, and has not changed since, is not graded
     again.
@@ -112,7 +114,8 @@ def grade(
     except BaseException as error:  # whatever it is, what was graded is written
         stopped = error
     reached = {each.file for each in graded} | {each.file for each in unread}
-    missing = [Unread(each.student, each.file, NOT_REACHED) for each in submissions if each.file not in reached]
+    waiting = [each for each in submissions if each.file not in reached]
+    missing = [Unread(each.student, each.file, NOT_REACHED, each.exercise) for each in waiting]
     unread += missing
     graded, unread = sorted(graded, key=lambda each: (each.student, each.exercise)), sorted(unread)
     table = make_table(graded, unread, students_of(folder))
@@ -178,7 +181,7 @@ def run_all(
                 yield submission, future.result()
             else:  # the course did not start, the worker failed, or cannot keep submissions apart
                 reason = f"It was not graded: {future.exception() or 'no answer from the scheduler'}"
-                yield submission, Unread(submission.student, submission.file, reason)
+                yield submission, Unread(submission.student, submission.file, reason, submission.exercise)
 
 
 def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Graded:
@@ -191,6 +194,7 @@ def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Grad
         SandboxError: this machine cannot keep submissions apart, and ``unprotected`` is False.
         NotStartedError: the course itself did not start, or its set-up was stopped by a limit.
     """
+    begun = time.monotonic()
     kept_apart = protection(unprotected)
     steps, seconds = submission.steps, 0.0
     tasks: dict[str, tuple[str, str]] = {}
@@ -220,6 +224,7 @@ def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Grad
         cells=sorted(cells.items()),
         seconds=seconds,
         peak=peak / 2**30,
+        whole=time.monotonic() - begun,
         protection=kept_apart,
     )
 
@@ -286,6 +291,10 @@ def make_table(graded: Sequence[Graded], unread: Sequence[Unread], others: Itera
         for number, (status, _) in result.tasks.items():
             table.loc[result.student, number] = MARKS.get(status, status)
     solved = (table[columns] == MARKS["solved"]).sum(axis=1)
+    for each in unread:
+        own = [name for name in columns if each.exercise and int(name.split(".")[0]) == int(each.exercise[:2])]
+        if each.student in with_marks and (table.loc[each.student, own] == "").all():
+            table.loc[each.student, own] = NOT_GRADED
     table["solved"] = [solved[student] if student in with_marks else NOT_GRADED for student in students]
     return table
 
@@ -293,18 +302,29 @@ def make_table(graded: Sequence[Graded], unread: Sequence[Unread], others: Itera
 def write_results(
     table: pd.DataFrame, graded: Sequence[Graded], unread: Sequence[Unread], kept_apart: str, output: Path
 ) -> None:
-    """Write ``grades.csv`` and ``grades.html``; the same results give the same bytes."""
+    """Write ``grades.csv``, ``grades.html``, and a page for each student; the same results give the same bytes."""
     import jinja2
 
     with write_beside(output / "grades.csv") as temporary:
         # Spreadsheets need the mark to read UTF-8.
         harmless(table).to_csv(temporary, encoding="utf-8-sig", errors="replace")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
-    page = environment.get_template("grades.html.j2").render(
-        table=table, graded=graded, unread=unread, protection=kept_apart, marks=MARKS
-    )
-    with write_beside(output / "grades.html") as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="replace")
+    template = environment.get_template("grades.html.j2")
+
+    def write_page(path: Path, rows: pd.DataFrame, graded: Sequence[Graded], unread: Sequence[Unread]) -> None:
+        page = template.render(table=rows, graded=graded, unread=unread, protection=kept_apart, marks=MARKS)
+        with write_beside(path) as temporary:
+            temporary.write_text(page, encoding="utf-8", errors="replace")
+
+    write_page(output / "grades.html", table, graded, unread)
+    (output / STUDENTS).mkdir(exist_ok=True)
+    by_student: dict[str, tuple[list[Graded], list[Unread]]] = {student: ([], []) for student in table.index}
+    for result in graded:
+        by_student[result.student][0].append(result)
+    for each in unread:
+        by_student[each.student][1].append(each)
+    for student, own in by_student.items():
+        write_page(output / STUDENTS / f"{student}.html", table.loc[[student]], *own)
 
 
 def harmless(table: pd.DataFrame) -> pd.DataFrame:

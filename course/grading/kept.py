@@ -26,7 +26,8 @@ class Graded(NamedTuple):
         tasks: number -> status and message, in the exercise's order. The status is "solved", "wrong", "untouched",
             "crashed", "time limit", "memory limit" or "forged".
         cells: names of other cells that stopped, with their errors.
-        seconds, peak: how long it took, and how many GB of memory it used.
+        seconds, peak: how long its code ran, and how many GB of memory it used.
+        whole: the seconds from the beginning to the end, with the start of Python and TensorFlow.
         protection: what kept it apart from the others.
     """
 
@@ -37,6 +38,7 @@ class Graded(NamedTuple):
     cells: list[tuple[str, str]]
     seconds: float
     peak: float
+    whole: float
     protection: str
 
 
@@ -66,9 +68,9 @@ class Kept:
             temporary.write_text(json.dumps(graded._asdict()), encoding="utf-8")
 
     def figures(self) -> list[tuple[float, float]]:
-        """Return the seconds and the GB of memory that each kept grade took."""
+        """Return how many seconds each kept grade took as a whole, and how many GB of memory."""
         entries = [_read(path) for path in sorted(self.folder.glob("*.json"))]
-        return [(entry.seconds, entry.peak) for entry in entries if entry]
+        return [(entry.whole, entry.peak) for entry in entries if entry]
 
     def _path(self, submission: Submission) -> Path:
         text = json.dumps([submission.exercise, submission.steps, surroundings()], sort_keys=True)
@@ -81,8 +83,8 @@ def _read(path: Path) -> Graded | None:
         entry = json.loads(path.read_text(encoding="utf-8"))
         tasks = {number: (str(status), str(message)) for number, (status, message) in entry.pop("tasks").items()}
         cells = [(str(name), str(message)) for name, message in entry.pop("cells")]
-        seconds, peak = float(entry.pop("seconds")), float(entry.pop("peak"))
-        return Graded(tasks=tasks, cells=cells, seconds=seconds, peak=peak, **entry)
+        seconds, peak, whole = (float(entry.pop(name)) for name in ("seconds", "peak", "whole"))
+        return Graded(**entry, tasks=tasks, cells=cells, seconds=seconds, peak=peak, whole=whole)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

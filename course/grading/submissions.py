@@ -56,11 +56,12 @@ class Submission(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """A file that is not graded, and why."""
+    """A file that is not graded, and why; ``exercise`` is as in ``Submission``, or empty if it is not known."""
 
     student: str
     file: str
     reason: str
+    exercise: str = ""
 
 
 def find_submissions(folder: Path) -> tuple[list[Submission], list[Unread]]:
@@ -88,7 +89,7 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[Unread]]:
     for submission in [each for each in found if handed_in[each.student, each.exercise] > 1]:
         found.remove(submission)
         reason = f"{submission.student} handed in several notebooks of {submission.exercise}. Keep one of them."
-        unread.append(Unread(submission.student, submission.file, reason))
+        unread.append(Unread(submission.student, submission.file, reason, submission.exercise))
     return sorted(found), sorted(unread)
 
 

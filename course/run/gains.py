@@ -14,12 +14,15 @@ from helpers.notebook import plots
 
 PICTURE = RESULTS / "gain.png"
 METHODS = {  # what the picture calls it -> the lesson, and the name of its figure there
-    "from scratch, until validation stops": ("02", "scratch"),
+    "another, small network from scratch": ("02", "scratch"),
     "frozen features, logistic regression": ("06", "logistic regression"),
     "frozen features, SVM": ("06", "SVM"),
     "fine-tuned": ("06", "fine-tuned"),
 }
-PANELS = {"mini": "Emoji-10, small network of the course", "cifar10-cpu": "CIFAR-10, MobileNet of ImageNet"}
+PANELS = {
+    "mini": "Emoji-10, network pretrained on other emoji",
+    "cifar10-cpu": "CIFAR-10, MobileNet pretrained on ImageNet",
+}
 
 
 def gains(profile: str) -> dict[str, list[float]]:
@@ -58,10 +61,11 @@ def write_gains(path: Path = PICTURE) -> None:
         colours = [plots.COLOURS[9], *plots.COLOURS[:3]]
         axis.barh(range(len(means)), means, xerr=spread, color=colours, capsize=3)
         for place, mean in enumerate(means):
-            axis.text(mean + 0.05, place, f"{mean:.3f}", va="center", weight="bold")
-        axis.axvline(0.1, color="black", linestyle=":")  # guessing
+            axis.text(mean + spread[place] + 0.02, place, f"{mean:.2f}", va="center", weight="bold")
+        axis.axvline(0.1, color="white", linestyle=":")
+        axis.text(0.12, len(means) - 1, "← guessing", va="center", color="white", fontsize=8)
         seeds = len(next(iter(methods.values())))
-        axis.set(title=PANELS[profile], xlabel=f"test accuracy, {seeds} seeds", xlim=(0, 1.06))
+        axis.set(title=PANELS[profile].replace(", ", "\n"), xlabel=f"test accuracy, {seeds} seeds", xlim=(0, 1.06))
     axes[0].set_yticks(range(len(METHODS)), METHODS)
     axes[0].invert_yaxis()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -273,7 +273,7 @@ def test_what_is_no_plain_data_is_refused(plain):
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t=", "\r=", "\n=", " =", "|", "%"])
 def test_no_cell_is_a_formula(first):
-    result = Graded(f"{first}1+1", "a.ipynb", NAME, {"8.1": (f"{first}cmd", "")}, [], 1.0, 0.1, "")
+    result = Graded(f"{first}1+1", "a.ipynb", NAME, {"8.1": (f"{first}cmd", "")}, [], 1.0, 0.1, 2.0, "")
     text = harmless(make_table([result], [])).to_csv()
     assert f"'{first}1+1" in text and f"'{first}cmd" in text
 
@@ -321,7 +321,7 @@ def test_what_was_graded_is_written_whatever_is_raised(tmp_path, monkeypatch, er
         put(tmp_path / "in" / student / NAME, (EXERCISES / NAME).read_bytes())
 
     def some(submissions, *_):
-        yield Graded(*submissions[0][:3], {"8.1": ("solved", "✔")}, [], 1.0, 0.1, "not apart")
+        yield submissions[0], Graded(*submissions[0][:3], {"8.1": ("solved", "✔")}, [], 1.0, 0.1, 2.0, "not apart")
         if error == "SIGTERM":
             os.kill(os.getpid(), signal.SIGTERM)
         else:
