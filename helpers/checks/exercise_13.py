@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -60,7 +60,7 @@ def judge_bins(answer: list[np.ndarray], probabilities: np.ndarray, labels: np.n
         f"{case}some of your numbers are nan: the mean of no pictures. Leave bins without pictures out.",
     )
     expect(
-        shapes != [(bins,)] * 3 or wanted.shape[1] == bins,
+        shapes != [(bins,)] * 3 or answer[0].all(),
         f"{case}your arrays have a place for each bin. Leave out the bins that hold no picture.",
     )
     expect(
@@ -122,12 +122,13 @@ def calibration_errors(probabilities: np.ndarray, labels: np.ndarray, bins: int)
     }
 
 
+CANCELLED = "distances of opposite sign have cancelled. Wanted is the mean of their sizes: without the sign first"
 ERRORS = {
     "not weighted": "it counts each bin alike. A bin with two pictures should weigh less than one with two hundred",
     "by all bins": "it counts each bin alike, and bins without pictures too",
-    "signed": "distances of opposite sign cancel. Wanted is the mean of their sizes",
-    "signed, turned": "distances of opposite sign cancel. Wanted is the mean of their sizes",
-    "without sign": "the sign is taken away at the end; by then, distances of opposite sign have cancelled",
+    "signed": CANCELLED,
+    "signed, turned": CANCELLED,
+    "without sign": CANCELLED,
     "largest": "it is the largest distance (that is called the maximum calibration error). Wanted is a mean",
     "squares": "it squares the distances",
     "squares, no root": "it squares the distances",
@@ -295,6 +296,12 @@ def judge_report(temperature: float, gap: float, calibration, its_labels, test, 
     judge_number(gap, gaps, reasons, "The temperature is right. The second number, the gap: ", 1e-3)
 
 
+TOO_LOW = (
+    "the threshold is a little too low. How many scores are there together with that of the new picture? Ranks count "
+    "from 1, places from 0; and a plain quantile lies between two scores"
+)
+
+
 def check_sets(conformal_sets) -> str:
     """Check task 13.5."""
     cases = ((99, 0.1, 5, 1.5), (57, 0.1, 4, 2.0), (200, 0.25, 6, 1.0), (7, 0.1, 4, 1.0))
@@ -339,30 +346,26 @@ def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, ne
     if np.array_equal(sets, at(scores[rank - 1])):
         return
     low_rank = int(np.ceil((count + 1) * alpha))
-    mistakes: list[tuple[Callable[[], np.ndarray], str]] = [
-        (lambda: ~at(scores[rank - 1]), "these are the classes that are *not* in the sets"),
-        (lambda: at(scores[min(rank, count - 1)]), "the rank is one too high. Ranks count from 1, places from 0"),
+    mistakes = [
+        (~at(scores[rank - 1]), "these are the classes that are *not* in the sets"),
         (
-            lambda: at(scores[rank - 2]),
-            "the rank is one too low. Ranks count from 1, places from 0; and how many scores are there together with "
-            "that of the new picture?",
+            at(scores[min(rank, count - 1)]),
+            "the rank is one too high. Ranks count from 1, places from 0; and if you "
+            "called np.quantile: which score does its method take",
         ),
+        (at(scores[rank - 2]), TOO_LOW),
+        (at(float(np.quantile(scores, 1 - alpha))), TOO_LOW),
+        (at(scores[low_rank - 1]), "alpha is the share of misses, not the share of hits"),
         (
-            lambda: at(float(np.quantile(scores, 1 - alpha))),
-            "the threshold is the plain quantile of the scores. The new picture's own score counts, too, and the "
-            "threshold should be one of the scores, not a number between two",
-        ),
-        (lambda: at(scores[low_rank - 1]), "alpha is the share of misses, not the share of hits"),
-        (
-            lambda: at(of_largest[rank - 1]),
+            at(of_largest[rank - 1]),
             "the scores are those of the likeliest class. The score of a calibration picture belongs to its *true* "
             "class",
         ),
-        (lambda: new >= 1 - alpha, "no calibration picture was used: a fixed limit promises nothing"),
-        (lambda: new >= alpha, "no calibration picture was used: a fixed limit promises nothing"),
+        (new >= 1 - alpha, "no calibration picture was used: a fixed limit promises nothing"),
+        (new >= alpha, "no calibration picture was used: a fixed limit promises nothing"),
     ]
     for made, reason in mistakes:
-        expect(not np.array_equal(sets, made()), f"{case}the sets are wrong: {reason}.")
+        expect(not np.array_equal(sets, made), f"{case}the sets are wrong: {reason}.")
     size, wanted = sets.sum(axis=1).mean(), at(scores[rank - 1]).sum(axis=1).mean()
     raise Wrong(f"{case}your sets hold {size:.2f} classes on average; the right ones hold {wanted:.2f}.")
 
@@ -414,7 +417,7 @@ def check_sure(train_classifier, profile="auto", seed=0) -> str:
 
 
 # accuracy at least, calibration error at most
-TARGETS = {"mini": (0.60, 0.06), "cifar10-cpu": (0.55, 0.06), "cifar10-gpu": (0.60, 0.06)}
+TARGETS = {"mini": (0.59, 0.07), "cifar10-cpu": (0.56, 0.07), "cifar10-gpu": (0.65, 0.07)}
 
 TASKS = {
     "13.1": Task(

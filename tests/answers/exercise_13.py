@@ -1,6 +1,6 @@
 """Answers to exercise 13: right ones of several kinds, and typical wrong ones with a part of the message they get."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -198,13 +198,13 @@ def sets_by_sorting(calibration, labels, new, alpha):
     return 1 - new <= scores[min(rank, n + 1) - 1]
 
 
-def sets_by_quantile(calibration, labels, new, alpha):
+def sets_by_quantile(calibration, labels, new, alpha, method="inverted_cdf"):
     n = len(labels)
     level = np.ceil((n + 1) * (1 - alpha)) / n
     if level > 1:
         return np.ones(new.shape, bool)
     scores = 1 - np.take_along_axis(calibration, labels[:, None], axis=1)[:, 0]
-    return new >= 1 - np.quantile(scores, level, method="higher") - 1e-12
+    return 1 - new <= np.quantile(scores, level, method=method)
 
 
 def sets_by_counting(calibration, labels, new, alpha):
@@ -302,7 +302,7 @@ WRONG = {
         (lambda *given: None, "returns nothing"),
         (lambda *given: np.zeros(3), "Wanted is one number"),
         (error_from(lambda share, d: abs(d).mean()), "counts each bin alike"),
-        (error_from(lambda share, d: share @ d), "cancel"),
+        (error_from(lambda share, d: share @ d), "cancelled"),
         (error_from(lambda share, d: abs(share @ d)), "cancelled"),
         (error_from(lambda share, d: abs(d).max()), "largest distance"),
         (error_from(lambda share, d: share @ d**2), "squares"),
@@ -337,10 +337,11 @@ WRONG = {
         (lambda *given: given[2].argmax(axis=1), "returns an array of shape"),
         (lambda *given: given[2], "Wanted is True or False"),
         (of_rank(right_rank), "the rank is 8"),
-        (of_rank(lambda n, alpha: int(np.ceil(n * (1 - alpha)))), "one too low"),
+        (of_rank(lambda n, alpha: int(np.ceil(n * (1 - alpha)))), "a little too low"),
         (of_rank(lambda n, alpha: right_rank(n, alpha) + 1), "one too high"),
         (of_rank(lambda n, alpha: int(np.ceil((n + 1) * alpha))), "alpha is the share of misses"),
-        (sets_at(lambda scores, n, alpha: np.quantile(scores, 1 - alpha)), "plain quantile"),
+        (sets_at(lambda scores, n, alpha: np.quantile(scores, 1 - alpha)), "a little too low"),
+        (partial(sets_by_quantile, method="higher"), "one too high"),
         (of_the_likeliest, "belongs to its *true*"),
         (lambda *given: ~sets_by_sorting(*given), "*not* in the sets"),
         (lambda c, y, new, alpha: new >= alpha, "no calibration picture was used"),
