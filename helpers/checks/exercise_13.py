@@ -23,6 +23,11 @@ def answered(count: int, classes: int, temperature: float, seed: int) -> tuple[n
     return temperature * calm, labels
 
 
+def bin_numbers(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Return the number of the bin, from 0, in which each confidence lies; the last bin holds 1, too."""
+    return np.digitize(confidence, np.arange(1, bins) / bins)
+
+
 def in_bins(confidence: np.ndarray, right: np.ndarray, which: np.ndarray) -> np.ndarray:
     """Return ``(3, bins with pictures)``: how many, mean confidence, accuracy."""
     inside = [which == b for b in np.unique(which)]
@@ -51,12 +56,12 @@ def judge_bins(answer: list[np.ndarray], probabilities: np.ndarray, labels: np.n
     """Raise ``Wrong`` unless these are counts, mean confidences and accuracies of the bins with pictures."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    which = bin_numbers(confidence, bins)
     wanted = in_bins(confidence, right, which)
     case = f"With {bins} bins, "
     shapes = [array.shape for array in answer]
     expect(
-        not np.isnan(np.concatenate([array.ravel() for array in answer])).any(),
+        not any(np.isnan(array).any() for array in answer),
         f"{case}some of your numbers are nan: the mean of no pictures. Leave bins without pictures out.",
     )
     expect(
@@ -101,7 +106,7 @@ def calibration_errors(probabilities: np.ndarray, labels: np.ndarray, bins: int)
     """Return the calibration error by what was done: "right", or one of the usual mistakes."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    which = bin_numbers(confidence, bins)
     count, mean, accuracy = in_bins(confidence, right, which)
     distance = mean - accuracy
     share = count / count.sum()
@@ -196,7 +201,7 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     found = minimize_scalar(
         lambda log_t: nll(logits / np.exp(log_t), labels), bounds=(-4, 4), method="bounded", options={"xatol": 1e-7}
     )
-    return float(np.exp(found.x))
+    return float(np.e**found.x)
 
 
 def temperatures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -329,7 +334,7 @@ def check_sets(conformal_sets) -> str:
 def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, new: np.ndarray, alpha: float) -> None:
     """Raise ``Wrong`` unless the sets ``(n, classes)`` are the conformal ones."""
     count = len(labels)
-    scores = np.sort(1 - calibration[np.arange(count), labels])
+    scores = 1 - np.sort(np.take_along_axis(calibration, labels[:, None], axis=1).ravel())[::-1]
     of_largest = np.sort(1 - calibration.max(axis=1))
     rank = int(np.ceil((count + 1) * (1 - alpha) - 1e-9))
     case = f"With {count} calibration pictures and alpha = {alpha:g}, "
