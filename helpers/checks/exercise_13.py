@@ -45,7 +45,7 @@ def check_bins(bins_of) -> str:
         expect(answer is not None, NOTHING)
         expect(np.array_equal(kept, probabilities), "Your function changes the probabilities that it was given.")
         expect(
-            isinstance(answer, tuple | list) and len(answer) == 3,
+            isinstance(answer, tuple | list | np.ndarray) and len(answer) == 3,
             f"Your function returns {type(answer).__name__}. Wanted are three arrays: counts, confidences, accuracies.",
         )
         judge_bins([np.asarray(array, float) for array in answer], probabilities, labels, bins)
@@ -249,7 +249,7 @@ def check_report(report) -> str:
         answer = report(*(array.copy() for array in given))
         expect(answer is not None, NOTHING)
         expect(
-            isinstance(answer, tuple | list) and len(answer) == 2,
+            isinstance(answer, tuple | list | np.ndarray) and len(answer) == 2,
             f"Your function returns {type(answer).__name__}. Wanted are two numbers: the temperature, and the gap.",
         )
         judge_report(number_of(answer[0]), number_of(answer[1]), *given)
