@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 import helpers.quiet  # noqa: F401
 from helpers.notebook import paired_difference
@@ -366,6 +367,33 @@ TURNS = {
             "{id(weight) for weight in backbone.model.trainable_variables[:2]}": "not yet",
             "backbone.model.trainable_variables": "not yet",
             "id(backbone)": "a set is wanted",
+        },
+    ),
+    "13 your-hot-check": (
+        lambda: {"logits": 3 * np.random.default_rng(0).normal(size=(20, 4)), "softmax": softmax},
+        [
+            "softmax(logits / 2, axis=1)",
+            "softmax(0.5 * logits, axis=-1)",
+            "np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)",
+        ],
+        {
+            "softmax(logits, axis=1) / 2": "do not add up to 1",
+            "softmax(2 * logits, axis=1)": "makes it surer",
+            "softmax(logits / 2, axis=0)": "went over the pictures",
+            "softmax(logits, axis=1)": "not yet",
+            "softmax(logits / 2, axis=1).max(axis=1)": "one row for each picture",
+        },
+    ),
+    "13 your-rank-check": (
+        lambda: {"n": 1000, "alpha": 0.1},
+        ["int(np.ceil((n + 1) * (1 - alpha)))", "np.ceil((n + 1) * (1 - alpha))", "901"],
+        {
+            "n * (1 - alpha)": "round up",
+            "int((n + 1) * (1 - alpha))": "round up",
+            "(n + 1) * (1 - alpha)": "round up",
+            "int(np.ceil((n + 1) * alpha))": "this share may be missed",
+            "np.arange(n)": "wanted is one number",
+            "500": "not yet",
         },
     ),
 }
