@@ -212,9 +212,7 @@ def load_source(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return drawn.images, drawn.labels
 
 
-def _draw(
-    task: str, classes: Sequence[str], artists: Sequence[str], size: int, seed: tuple[int, int]
-) -> DrawnImages:
+def _draw(task: str, classes: Sequence[str], artists: Sequence[str], size: int, seed: tuple[int, int]) -> DrawnImages:
     """Draw ``size`` images, balanced over ``classes``, of emoji by ``artists``."""
     random = np.random.RandomState(seed)
     labels = np.argsort(random.random_sample(size), kind="stable") % len(classes)
