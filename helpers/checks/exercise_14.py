@@ -127,8 +127,9 @@ def judge_measured(measured: dict[str, float], logits: np.ndarray, labels: np.nd
 
 def named(probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Return True where the likeliest class that reaches its threshold is not the label."""
-    reached = np.where(probabilities >= thresholds, probabilities, -1)
-    return (reached.max(axis=1) >= 0) & (reached.argmax(axis=1) != labels)
+    allowed = probabilities >= thresholds
+    best = np.argmax(probabilities * allowed, axis=1)
+    return allowed.any(axis=1) & (best != labels)
 
 
 def suspects(model, x: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> dict[str, np.ndarray]:
@@ -252,9 +253,9 @@ def check_adjust(answers_for) -> str:
     random = np.random.default_rng(144)
     for classes, unit in ((4, 1.0), (6, 1.5)):
         logits = unit * random.normal(size=(400, classes))
-        before, after = (random.dirichlet(np.ones(classes)) * 0.9 + 0.1 / classes for _ in range(2))
+        frequencies = [random.dirichlet(np.ones(classes)) * 0.9 + 0.1 / classes for _ in range(2)]
         kept = logits.copy()
-        answer = answers_for(logits, before, after)
+        answer = answers_for(logits, *frequencies)
         expect(answer is not None, NOTHING)
         expect(np.array_equal(logits, kept), "Your function changes the logits that it was given.")
         answer = np.asarray(answer)
@@ -262,7 +263,7 @@ def check_adjust(answers_for) -> str:
             answer.shape == (400,),
             f"For 400 pictures your function returns an array of shape {answer.shape}; wanted is one label for each.",
         )
-        wanted = decisions(kept, before, after)
+        wanted = decisions(kept, *frequencies)
         if np.array_equal(answer, wanted["right"]):
             continue
         for name, reason in DECISIONS.items():
@@ -284,7 +285,7 @@ TASKS = {
         (
             "Take one class. Which pictures does its recall look at, and what is counted among them?",
             "A mask selects pictures: labels == label. The mean of True and False is a part. Read about numpy.nan.",
-            "[np.mean(answers[labels == k] == k) if np.any(labels == k) else np.nan for k in range(class_count)]",
+            "Begin with np.full(class_count, np.nan); for each k that occurs, the mean of answers[labels == k] == k.",
         ),
     ),
     "14.2": Task(
@@ -313,7 +314,7 @@ TASKS = {
         (
             "What did the model learn about how frequent each class is? First take it out, then put the new one in.",
             "Read about numpy.log: a product of probabilities is a sum of logits.",
-            "(logits - np.log(old) + np.log(new)).argmax(axis=1)",
+            "Subtract the logarithms of the old frequencies, add those of the new ones; then argmax along the classes.",
         ),
     ),
     "14.5": Task(
