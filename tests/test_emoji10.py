@@ -63,3 +63,18 @@ def test_every_class_is_drawn_by_every_artist():
 def test_unknown_split_lists_the_known_ones():
     with pytest.raises(ValueError, match="train, validation, test, unseen_artist"):
         emoji10.load_split("tset")
+
+
+@pytest.mark.parametrize("split", ["test", "unseen_artist"])
+def test_each_picture_tells_what_it_shows(split):
+    drawn = emoji10.draw_split(split, 600, seed=3)
+    images, labels = emoji10.load_split(split, 600, seed=3)
+    assert np.array_equal(drawn.images, images) and np.array_equal(drawn.labels, labels)
+    assert {name: values.shape for name, values in drawn.details.items()} == dict.fromkeys(
+        ("artist", "emoji", "size"), (600,)
+    )
+    known = {(entry["name"], entry["artist"]): entry["class"] for entry in emoji10._load_atlas()[1]}
+    shown = [known[pair] for pair in zip(drawn.details["emoji"], drawn.details["artist"], strict=True)]
+    assert shown == [emoji10.CLASS_NAMES[label] for label in labels]
+    assert drawn.details["size"].min() >= 13 and drawn.details["size"].max() <= 28
+    assert drawn.details["size"].std() > 3

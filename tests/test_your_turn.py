@@ -394,6 +394,30 @@ TURNS = {
             "int(np.ceil((n + 1) * alpha))": "this share may be missed",
             "np.arange(n)": "wanted is one number",
             "500": "not yet",
+    "14 recall-check": (
+        lambda: {"matrix": np.array([[3, 1, 0], [2, 4, 0], [1, 1, 6]])},
+        [
+            "matrix.diagonal() / matrix.sum(axis=1)",
+            "np.diag(matrix) / matrix.sum(1)",
+            "[matrix[k, k] / matrix[k].sum() for k in range(3)]",
+        ],
+        {
+            "matrix.diagonal() / matrix.sum(axis=0)": "this is the precision",
+            "matrix.diagonal() / matrix.sum()": "not yet: divide",
+            "matrix.trace() / matrix.sum()": "one number for each class",
+        },
+    ),
+    "14 adjust-check": (
+        lambda: {
+            "logits": np.array([[2.0, 1.0, 0.0], [0.5, 0.4, 0.3]], "float32"),
+            "frequency": np.array([0.8, 0.15, 0.05]),
+        },
+        ["logits - np.log(frequency)", "logits + np.log(1 / frequency)", "(logits - np.log(frequency)).tolist()"],
+        {
+            "logits + np.log(frequency)": "the other sign",
+            "logits - frequency": "the logarithm is subtracted",
+            "logits / frequency": "not yet: logits",
+            "(logits - np.log(frequency)).argmax(axis=1)": "as many logits as before",
         },
     ),
 }
