@@ -27,6 +27,22 @@ def test_shapes_and_balance():
     assert (np.bincount(labels) == 50).all()
 
 
+def test_masks_say_where_the_emoji_lies(monkeypatch):
+    images, labels, masks = emoji10.load_split_with_masks("test", 300, 5)
+    assert masks.shape == images.shape[:3] and masks.dtype == bool
+    assert np.array_equal(images, emoji10.load_split("test", 300, 5)[0])
+    assert np.array_equal(labels, emoji10.load_split("test", 300, 5)[1])
+    shares = masks.mean(axis=(1, 2))
+    assert shares.min() > 0.02 and shares.max() < 0.8
+    # Other sprites in the same places, with the same random numbers: only pixels that an emoji touches differ.
+    sprites, index = emoji10._load_atlas()
+    inverted = sprites.copy()
+    inverted[..., :3] = sprites[..., 3:] - sprites[..., :3]
+    monkeypatch.setattr(emoji10, "_load_atlas", lambda: (inverted, index))
+    differs = np.abs(images.astype(int) - emoji10.load_split("test", 300, 5)[0]).max(axis=-1) > 20
+    assert (differs & ~masks).sum() < 0.2 * differs.sum() and (differs & masks).sum() > 0.8 * masks.sum()
+
+
 def test_seed_changes_the_pictures():
     assert not np.array_equal(emoji10.load_split("test", 20, 0)[0], emoji10.load_split("test", 20, 1)[0])
 

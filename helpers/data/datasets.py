@@ -29,6 +29,8 @@ class ImageData:
         y_validation: their labels.
         x_test: test images, likewise.
         y_test: their labels.
+        objects_test: where the object of each test image lies, ``(n, 32, 32)`` bool; None where nobody has marked it
+            (cifar10).
         shifted: other test sets, by name, from another distribution: ``(images, labels)``.
     """
 
@@ -40,6 +42,7 @@ class ImageData:
     y_validation: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    objects_test: np.ndarray | None = None
     shifted: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
@@ -64,9 +67,10 @@ def _load_emoji10(profile: Profile, seed: int) -> ImageData:
     """Compose Emoji-10."""
     x_train, y_train = emoji10.load_split("train", profile.train_size, seed)
     x_validation, y_validation = emoji10.load_split("validation", profile.validation_size, seed)
-    x_test, y_test = emoji10.load_split("test", profile.test_size, seed)
+    x_test, y_test, objects_test = emoji10.load_split_with_masks("test", profile.test_size, seed)
     shifted = {"unseen_artist": emoji10.load_split("unseen_artist", profile.test_size, seed)}
-    return ImageData("emoji10", CLASS_NAMES, x_train, y_train, x_validation, y_validation, x_test, y_test, shifted)
+    training = x_train, y_train, x_validation, y_validation
+    return ImageData("emoji10", CLASS_NAMES, *training, x_test, y_test, objects_test, shifted)
 
 
 def _load_cifar10(profile: Profile, seed: int) -> ImageData:

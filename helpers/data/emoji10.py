@@ -95,21 +95,23 @@ def _sample_sprites(sprites: np.ndarray, which: np.ndarray, x: np.ndarray, y: np
     return upper * (1 - down) + lower * down
 
 
-def _compose(which: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+def _compose(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
     """Draw one image for each entry of ``which`` (sprite numbers of the atlas).
 
     Returns:
-        ``(n, 32, 32, 3)`` uint8 in [0, 255].
+        Images ``(n, 32, 32, 3)`` uint8 in [0, 255] and masks ``(n, 32, 32)`` bool, True where the emoji covers at
+        least half of the pixel.
     """
     images = np.empty((len(which), _IMAGE_SIZE, _IMAGE_SIZE, 3), np.uint8)
+    masks = np.empty(images.shape[:3], bool)
     for start in range(0, len(which), 256):  # small batches stay in the processor's cache
-        batch = which[start : start + 256]
-        images[start : start + 256] = _compose_batch(batch, random)
-    return images
+        batch = slice(start, start + 256)
+        images[batch], masks[batch] = _compose_batch(which[batch], random)
+    return images, masks
 
 
-def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """Draw one image for each entry of ``which``, all at once."""
+def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one image for each entry of ``which``, all at once, and its mask."""
     n = len(which)
 
     def uniform(low: float, high: float, *shape: int) -> np.ndarray:
@@ -148,7 +150,7 @@ def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> np.ndarr
     noise = np.frombuffer(random.bytes(2 * n * _IMAGE_SIZE * _IMAGE_SIZE * 3), np.uint8)
     noise = noise.reshape(2, n, _IMAGE_SIZE, _IMAGE_SIZE, 3).astype(np.float32)
     image += (noise[0] - noise[1]) * (amplitude / np.float32(255))  # triangular, mean 0
-    return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
+    return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8), alpha[..., 0] >= np.float32(0.5)
 
 
 def load_split(split: str, size: int | None = None, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -162,6 +164,24 @@ def load_split(split: str, size: int | None = None, seed: int = 0) -> tuple[np.n
     Returns:
         Images ``(size, 32, 32, 3)`` uint8 in [0, 255] and labels ``(size,)`` int64 in [0, 9], in random
         order.
+
+    Raises:
+        ValueError: there is no such split.
+    """
+    return load_split_with_masks(split, size, seed)[:2]
+
+
+def load_split_with_masks(
+    split: str, size: int | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw one split of Emoji-10, and say where in each image the emoji lies.
+
+    Args:
+        split, size, seed: as of ``load_split``.
+
+    Returns:
+        The images and labels of ``load_split``, and masks ``(size, 32, 32)`` bool, True where the emoji covers at
+        least half of the pixel.
 
     Raises:
         ValueError: there is no such split.
@@ -184,13 +204,13 @@ def load_source(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         Images ``(size, 32, 32, 3)`` uint8 in [0, 255] and labels ``(size,)`` int64, indices into
         ``source_classes()``.
     """
-    return _draw("source", source_classes(), _SEEN_ARTISTS, size, (_SOURCE_STREAM, seed))
+    return _draw("source", source_classes(), _SEEN_ARTISTS, size, (_SOURCE_STREAM, seed))[:2]
 
 
 def _draw(
     task: str, classes: Sequence[str], artists: Sequence[str], size: int, seed: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw ``size`` images, balanced over ``classes``, of emoji by ``artists``."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw ``size`` images, balanced over ``classes``, of emoji by ``artists``: images, labels, masks."""
     random = np.random.RandomState(seed)
     labels = np.argsort(random.random_sample(size), kind="stable") % len(classes)
     pools = [
@@ -203,4 +223,5 @@ def _draw(
     ]
     choice = random.random_sample(size)
     sprites = [pools[label][int(part * len(pools[label]))] for label, part in zip(labels, choice, strict=True)]
-    return _compose(np.array(sprites, np.int64), random), labels.astype(np.int64)
+    images, masks = _compose(np.array(sprites, np.int64), random)
+    return images, labels.astype(np.int64), masks
