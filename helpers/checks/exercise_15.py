@@ -308,7 +308,8 @@ def check_sanity(sanity) -> str:
     for seed, explain in enumerate((class_map, brightness, first_layer), start=1541):
         model, images = small_model(seed), np.random.default_rng(seed).random((4, 8, 8, 3)).astype("float32")
         images *= np.array([0.1, 0.3, 0.6, 1], "float32")[:, None, None, None]  # pictures differ more than places
-        before, calls = model.get_weights(), []
+        before = model.get_weights()
+        calls: list[tuple] = []
 
         def recorded(model, images, explain=explain, calls=calls):
             maps = explain(model, images)
