@@ -28,10 +28,9 @@ def test_shapes_and_balance():
 
 
 def test_masks_say_where_the_emoji_lies(monkeypatch):
-    images, labels, masks = emoji10.load_split_with_masks("test", 300, 5)
+    drawn = emoji10.draw_split("test", 300, 5)
+    images, masks = drawn.images, drawn.details["object"]
     assert masks.shape == images.shape[:3] and masks.dtype == bool
-    assert np.array_equal(images, emoji10.load_split("test", 300, 5)[0])
-    assert np.array_equal(labels, emoji10.load_split("test", 300, 5)[1])
     shares = masks.mean(axis=(1, 2))
     assert shares.min() > 0.02 and shares.max() < 0.8
     # Other sprites in the same places, with the same random numbers: only pixels that an emoji touches differ.
@@ -79,3 +78,17 @@ def test_every_class_is_drawn_by_every_artist():
 def test_unknown_split_lists_the_known_ones():
     with pytest.raises(ValueError, match="train, validation, test, unseen_artist"):
         emoji10.load_split("tset")
+
+
+@pytest.mark.parametrize("split", ["test", "unseen_artist"])
+def test_each_picture_tells_what_it_shows(split):
+    drawn = emoji10.draw_split(split, 600, seed=3)
+    images, labels = emoji10.load_split(split, 600, seed=3)
+    assert np.array_equal(drawn.images, images) and np.array_equal(drawn.labels, labels)
+    shapes = {"artist": (600,), "emoji": (600,), "size": (600,), "object": (600, 32, 32)}
+    assert {name: values.shape for name, values in drawn.details.items()} == shapes
+    known = {(entry["name"], entry["artist"]): entry["class"] for entry in emoji10._load_atlas()[1]}
+    shown = [known[pair] for pair in zip(drawn.details["emoji"], drawn.details["artist"], strict=True)]
+    assert shown == [emoji10.CLASS_NAMES[label] for label in labels]
+    assert drawn.details["size"].min() >= 13 and drawn.details["size"].max() <= 28
+    assert drawn.details["size"].std() > 3

@@ -29,9 +29,10 @@ class ImageData:
         y_validation: their labels.
         x_test: test images, likewise.
         y_test: their labels.
-        objects_test: where the object of each test image lies, ``(n, 32, 32)`` bool; None where nobody has marked it
-            (cifar10).
         shifted: other test sets, by name, from another distribution: ``(images, labels)``.
+        details: what else is known of each image, for slices: split ("train", "validation", "test", or a name in
+            ``shifted``) -> name -> an array with an entry for each image. Emoji-10: "artist", "emoji", "size" (side of
+            the drawing in pixels) and "object" (``(n, 32, 32)`` bool: its pixels). Empty where nothing is known.
     """
 
     name: str
@@ -42,8 +43,8 @@ class ImageData:
     y_validation: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
-    objects_test: np.ndarray | None = None
     shifted: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    details: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 def load_data(profile: Profile | str, seed: int = 0) -> ImageData:
@@ -65,12 +66,26 @@ def load_data(profile: Profile | str, seed: int = 0) -> ImageData:
 
 def _load_emoji10(profile: Profile, seed: int) -> ImageData:
     """Compose Emoji-10."""
-    x_train, y_train = emoji10.load_split("train", profile.train_size, seed)
-    x_validation, y_validation = emoji10.load_split("validation", profile.validation_size, seed)
-    x_test, y_test, objects_test = emoji10.load_split_with_masks("test", profile.test_size, seed)
-    shifted = {"unseen_artist": emoji10.load_split("unseen_artist", profile.test_size, seed)}
-    training = x_train, y_train, x_validation, y_validation
-    return ImageData("emoji10", CLASS_NAMES, *training, x_test, y_test, objects_test, shifted)
+    sizes = {
+        "train": profile.train_size,
+        "validation": profile.validation_size,
+        "test": profile.test_size,
+        "unseen_artist": profile.test_size,
+    }
+    drawn = {split: emoji10.draw_split(split, size, seed) for split, size in sizes.items()}
+    train, validation, test, unseen = drawn.values()
+    return ImageData(
+        "emoji10",
+        CLASS_NAMES,
+        train.images,
+        train.labels,
+        validation.images,
+        validation.labels,
+        test.images,
+        test.labels,
+        shifted={"unseen_artist": (unseen.images, unseen.labels)},
+        details={split: each.details for split, each in drawn.items()},
+    )
 
 
 def _load_cifar10(profile: Profile, seed: int) -> ImageData:

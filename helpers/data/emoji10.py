@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,6 +38,23 @@ _SPLITS = {
     "unseen_artist": (1000, 4, (_UNSEEN_ARTIST,)),
 }
 _SOURCE_STREAM = 5
+
+
+@dataclass(frozen=True)
+class DrawnImages:
+    """Images that were composed, and what each one shows.
+
+    Attributes:
+        images: ``(n, 32, 32, 3)`` uint8 in [0, 255].
+        labels: ``(n,)`` int64.
+        details: "artist" and "emoji", ``(n,)`` texts: who drew it, and its name; "size", ``(n,)`` float32: the side of
+            the drawing in pixels, 13 to 28; "object", ``(n, 32, 32)`` bool: the pixels of which the drawing covers at
+            least half.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    details: dict[str, np.ndarray]
 
 
 @functools.cache
@@ -95,23 +113,22 @@ def _sample_sprites(sprites: np.ndarray, which: np.ndarray, x: np.ndarray, y: np
     return upper * (1 - down) + lower * down
 
 
-def _compose(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+def _compose(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one image for each entry of ``which`` (sprite numbers of the atlas).
 
     Returns:
-        Images ``(n, 32, 32, 3)`` uint8 in [0, 255] and masks ``(n, 32, 32)`` bool, True where the emoji covers at
-        least half of the pixel.
+        ``(n, 32, 32, 3)`` uint8 in [0, 255], and the "size" and the "object" of ``DrawnImages.details``.
     """
     images = np.empty((len(which), _IMAGE_SIZE, _IMAGE_SIZE, 3), np.uint8)
-    masks = np.empty(images.shape[:3], bool)
+    sides, masks = np.empty(len(which), np.float32), np.empty(images.shape[:3], bool)
     for start in range(0, len(which), 256):  # small batches stay in the processor's cache
-        batch = slice(start, start + 256)
-        images[batch], masks[batch] = _compose_batch(which[batch], random)
-    return images, masks
+        part = slice(start, start + 256)
+        images[part], sides[part], masks[part] = _compose_batch(which[part], random)
+    return images, sides, masks
 
 
-def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one image for each entry of ``which``, all at once, and its mask."""
+def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw one image for each entry of ``which``, all at once; return what ``_compose`` does."""
     n = len(which)
 
     def uniform(low: float, high: float, *shape: int) -> np.ndarray:
@@ -150,7 +167,8 @@ def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np
     noise = np.frombuffer(random.bytes(2 * n * _IMAGE_SIZE * _IMAGE_SIZE * 3), np.uint8)
     noise = noise.reshape(2, n, _IMAGE_SIZE, _IMAGE_SIZE, 3).astype(np.float32)
     image += (noise[0] - noise[1]) * (amplitude / np.float32(255))  # triangular, mean 0
-    return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8), alpha[..., 0] >= np.float32(0.5)
+    pixels = np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
+    return pixels, side.reshape(-1), alpha[..., 0] >= np.float32(0.5)
 
 
 def load_split(split: str, size: int | None = None, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -168,24 +186,12 @@ def load_split(split: str, size: int | None = None, seed: int = 0) -> tuple[np.n
     Raises:
         ValueError: there is no such split.
     """
-    return load_split_with_masks(split, size, seed)[:2]
+    drawn = draw_split(split, size, seed)
+    return drawn.images, drawn.labels
 
 
-def load_split_with_masks(
-    split: str, size: int | None = None, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw one split of Emoji-10, and say where in each image the emoji lies.
-
-    Args:
-        split, size, seed: as of ``load_split``.
-
-    Returns:
-        The images and labels of ``load_split``, and masks ``(size, 32, 32)`` bool, True where the emoji covers at
-        least half of the pixel.
-
-    Raises:
-        ValueError: there is no such split.
-    """
+def draw_split(split: str, size: int | None = None, seed: int = 0) -> DrawnImages:
+    """Draw one split of Emoji-10, as ``load_split`` does, and tell what each image shows."""
     if split not in _SPLITS:
         raise ValueError(f"Emoji-10 has no split {split!r}. Choose one of: {', '.join(_SPLITS)}.")
     default_size, stream, artists = _SPLITS[split]
@@ -204,13 +210,12 @@ def load_source(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         Images ``(size, 32, 32, 3)`` uint8 in [0, 255] and labels ``(size,)`` int64, indices into
         ``source_classes()``.
     """
-    return _draw("source", source_classes(), _SEEN_ARTISTS, size, (_SOURCE_STREAM, seed))[:2]
+    drawn = _draw("source", source_classes(), _SEEN_ARTISTS, size, (_SOURCE_STREAM, seed))
+    return drawn.images, drawn.labels
 
 
-def _draw(
-    task: str, classes: Sequence[str], artists: Sequence[str], size: int, seed: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw ``size`` images, balanced over ``classes``, of emoji by ``artists``: images, labels, masks."""
+def _draw(task: str, classes: Sequence[str], artists: Sequence[str], size: int, seed: tuple[int, int]) -> DrawnImages:
+    """Draw ``size`` images, balanced over ``classes``, of emoji by ``artists``."""
     random = np.random.RandomState(seed)
     labels = np.argsort(random.random_sample(size), kind="stable") % len(classes)
     pools = [
@@ -223,5 +228,12 @@ def _draw(
     ]
     choice = random.random_sample(size)
     sprites = [pools[label][int(part * len(pools[label]))] for label, part in zip(labels, choice, strict=True)]
-    images, masks = _compose(np.array(sprites, np.int64), random)
-    return images, labels.astype(np.int64), masks
+    images, sides, masks = _compose(np.array(sprites, np.int64), random)
+    shown = [_load_atlas()[1][number] for number in sprites]
+    details = {
+        "artist": np.array([entry["artist"] for entry in shown]),
+        "emoji": np.array([entry["name"] for entry in shown]),
+        "size": sides,
+        "object": masks,
+    }
+    return DrawnImages(images, labels.astype(np.int64), details)
