@@ -27,6 +27,21 @@ def test_shapes_and_balance():
     assert (np.bincount(labels) == 50).all()
 
 
+def test_masks_say_where_the_emoji_lies(monkeypatch):
+    drawn = emoji10.draw_split("test", 300, 5)
+    images, masks = drawn.images, drawn.details["object"]
+    assert masks.shape == images.shape[:3] and masks.dtype == bool
+    shares = masks.mean(axis=(1, 2))
+    assert shares.min() > 0.02 and shares.max() < 0.8
+    # Other sprites in the same places, with the same random numbers: only pixels that an emoji touches differ.
+    sprites, index = emoji10._load_atlas()
+    inverted = sprites.copy()
+    inverted[..., :3] = sprites[..., 3:] - sprites[..., :3]
+    monkeypatch.setattr(emoji10, "_load_atlas", lambda: (inverted, index))
+    differs = np.abs(images.astype(int) - emoji10.load_split("test", 300, 5)[0]).max(axis=-1) > 20
+    assert (differs & ~masks).sum() < 0.2 * differs.sum() and (differs & masks).sum() > 0.8 * masks.sum()
+
+
 def test_seed_changes_the_pictures():
     assert not np.array_equal(emoji10.load_split("test", 20, 0)[0], emoji10.load_split("test", 20, 1)[0])
 
@@ -73,6 +88,8 @@ def test_each_picture_tells_what_it_shows(split):
     assert {name: values.shape for name, values in drawn.details.items()} == dict.fromkeys(
         ("artist", "emoji", "size"), (600,)
     )
+    shapes = {"artist": (600,), "emoji": (600,), "size": (600,), "object": (600, 32, 32)}
+    assert {name: values.shape for name, values in drawn.details.items()} == shapes
     known = {(entry["name"], entry["artist"]): entry["class"] for entry in emoji10._load_atlas()[1]}
     shown = [known[pair] for pair in zip(drawn.details["emoji"], drawn.details["artist"], strict=True)]
     assert shown == [emoji10.CLASS_NAMES[label] for label in labels]

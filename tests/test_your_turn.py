@@ -418,6 +418,36 @@ TURNS = {
             "logits - frequency": "the logarithm is subtracted",
             "logits / frequency": "not yet: logits",
             "(logits - np.log(frequency)).argmax(axis=1)": "as many logits as before",
+    "15 my-weights-check": (
+        lambda: {"gradients": np.random.default_rng(0).normal(size=(3, 4, 5))},
+        [
+            "gradients.mean(axis=(0, 1))",
+            "np.mean(gradients, axis=(0, 1))",
+            "gradients.reshape(12, 5).mean(axis=0)",
+            "list(gradients.sum(axis=(0, 1)) / 12)",
+        ],
+        {
+            "gradients.mean()": "its shape is",
+            "gradients.mean(axis=-1)": "its shape is",
+            "gradients.sum(axis=(0, 1))": "sum over all places",
+            "gradients.max(axis=(0, 1))": "not yet",
+        },
+    ),
+    "15 my-heat-check": (
+        lambda: {
+            "maps": np.random.default_rng(0).random((3, 4, 5)),
+            "channel_weights": np.array([1.0, -2.0, 0.5, -0.5, 1.0]),
+        },
+        [
+            "np.maximum(maps @ channel_weights, 0)",
+            "np.maximum((maps * channel_weights).sum(axis=-1), 0)",
+            "np.clip(np.einsum('hwc,c->hw', maps, channel_weights), 0, None).tolist()",
+        ],
+        {
+            "maps @ channel_weights": "nearly",
+            "np.maximum(maps * channel_weights, 0)": "its shape is",
+            "np.maximum(maps * channel_weights, 0).sum(axis=-1)": "not yet",
+            "np.maximum(maps.mean(axis=-1), 0)": "not yet",
         },
     ),
 }

@@ -49,6 +49,9 @@ class DrawnImages:
         labels: ``(n,)`` int64.
         details: ``(n,)`` arrays: "artist" and "emoji" (texts: who drew it, and its name), and "size" (float32: the side
             of the drawing in pixels, 13 to 28).
+        details: "artist" and "emoji", ``(n,)`` texts: who drew it, and its name; "size", ``(n,)`` float32: the side of
+            the drawing in pixels, 13 to 28; "object", ``(n, 32, 32)`` bool: the pixels of which the drawing covers at
+            least half.
     """
 
     images: np.ndarray
@@ -127,6 +130,21 @@ def _compose(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarr
 
 
 def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+def _compose(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw one image for each entry of ``which`` (sprite numbers of the atlas).
+
+    Returns:
+        ``(n, 32, 32, 3)`` uint8 in [0, 255], and the "size" and the "object" of ``DrawnImages.details``.
+    """
+    images = np.empty((len(which), _IMAGE_SIZE, _IMAGE_SIZE, 3), np.uint8)
+    sides, masks = np.empty(len(which), np.float32), np.empty(images.shape[:3], bool)
+    for start in range(0, len(which), 256):  # small batches stay in the processor's cache
+        part = slice(start, start + 256)
+        images[part], sides[part], masks[part] = _compose_batch(which[part], random)
+    return images, sides, masks
+
+
+def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one image for each entry of ``which``, all at once; return what ``_compose`` does."""
     n = len(which)
 
@@ -167,6 +185,8 @@ def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np
     noise = noise.reshape(2, n, _IMAGE_SIZE, _IMAGE_SIZE, 3).astype(np.float32)
     image += (noise[0] - noise[1]) * (amplitude / np.float32(255))  # triangular, mean 0
     return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8), side.reshape(-1)
+    pixels = np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
+    return pixels, side.reshape(-1), alpha[..., 0] >= np.float32(0.5)
 
 
 def load_split(split: str, size: int | None = None, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -227,10 +247,12 @@ def _draw(task: str, classes: Sequence[str], artists: Sequence[str], size: int, 
     choice = random.random_sample(size)
     sprites = [pools[label][int(part * len(pools[label]))] for label, part in zip(labels, choice, strict=True)]
     images, sides = _compose(np.array(sprites, np.int64), random)
+    images, sides, masks = _compose(np.array(sprites, np.int64), random)
     shown = [_load_atlas()[1][number] for number in sprites]
     details = {
         "artist": np.array([entry["artist"] for entry in shown]),
         "emoji": np.array([entry["name"] for entry in shown]),
         "size": sides,
+        "object": masks,
     }
     return DrawnImages(images, labels.astype(np.int64), details)
