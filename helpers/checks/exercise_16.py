@@ -81,7 +81,7 @@ def judge_any_size(network: keras.Model, model: keras.Model, pixels: np.ndarray,
     resized = keras.ops.image.resize(pixels.astype("float32"), (side, side))
     wanted = np.asarray(network(resized, training=False))
     case = f"For pictures of {pixels.shape[1]} x {pixels.shape[2]} pixels"
-    in_predict = model.predict(pixels, verbose=0)
+    in_predict = model.predict(pixels, batch_size=32, verbose=0)
     expect(in_predict.shape == wanted.shape, f"{case}, your model gives the shape {in_predict.shape}.")
     scaled = np.asarray(network(resized / 255, training=False))
     expect(
@@ -131,7 +131,7 @@ def judge_standardise(kind: type, features: np.ndarray) -> None:
     layer.adapt(features.copy())
     inputs = keras.Input(features.shape[1:])
     model = keras.Model(inputs, layer(inputs))
-    answer = model.predict(features, verbose=0)
+    answer = model.predict(features, batch_size=32, verbose=0)
     expect(np.isfinite(answer).all(), "A column that never changes becomes nan or infinite: what is it divided by?")
     expect(
         not np.allclose(answer, features, atol=1e-3),
@@ -148,7 +148,7 @@ def judge_standardise(kind: type, features: np.ndarray) -> None:
         path = Path(folder) / "model.keras"
         try:
             model.save(path)
-            loaded = keras.models.load_model(path)
+            loaded = keras.saving.load_model(path)
         except Exception as error:  # whatever the class raises
             text = str(error)
             expect(
@@ -160,7 +160,7 @@ def judge_standardise(kind: type, features: np.ndarray) -> None:
                 "have one, take **kwargs and pass them on?"
             ) from error
     expect(
-        np.allclose(loaded.predict(features, verbose=0), answer, atol=1e-3),
+        np.allclose(loaded.predict(features, batch_size=32, verbose=0), answer, atol=1e-3),
         "Saved and loaded, the layer gives other numbers, and nothing complains. A file holds the arguments and the "
         "weights of a layer, not its attributes. What is lost is neither.",
     )
@@ -238,7 +238,7 @@ def judge_kept(path: Path) -> None:
         "After fit there is no best.keras. Was it written at all, and in a folder that is still there? "
         "BackupAndRestore deletes its folder when fit has ended.",
     )
-    kernel = keras.models.load_model(path).get_weights()[0]
+    kernel = keras.saving.load_model(path).get_weights()[0]
     kept = [epoch for epoch in range(5) if np.array_equal(kernel, script(epoch))]
     expect(kept, "best.keras holds weights that the model had after no epoch.")
     if kept[0] == 2:
@@ -298,7 +298,7 @@ def pictures_of_all_kinds(quarter: int) -> Iterator[tuple[str, Path]]:
 def check_name(name_picture) -> str:
     """Check task 16.4."""
     model_file = quarter_model()
-    model = keras.models.load_model(model_file)
+    model = keras.saving.load_model(model_file)
     for quarter, names in ((1, NAMES), (2, NAMES[::-1])):
         for kind, path in pictures_of_all_kinds(quarter):
             try:
