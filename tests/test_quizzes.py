@@ -31,7 +31,8 @@ def unfounded(questions, lesson, tables):
     """Return the claims on which questions rest that the lesson does not make, or that did not hold with many seeds."""
     cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    said = {node.value for cell in code for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Constant)}
+    parsed = [ast.parse(cell) for cell in code if not cell.startswith("%%")]  # not what goes into a file
+    said = {node.value for tree in parsed for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     faults = []
     for sentence in [question.claim for question in questions if question.claim]:
         held = [

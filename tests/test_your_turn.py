@@ -83,6 +83,19 @@ def owners():
     return {"backbone": backbone, "model": SimpleNamespace(trainable_variables=inside + head)}
 
 
+def shipping():
+    """A model that begins with Resizing, so that a plain call of it runs in training mode."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((8, 8, 3), dtype="uint8")
+    maps = layers.BatchNormalization()(layers.Resizing(6, 6)(pixels))
+    model = keras.Model(pixels, layers.GlobalAveragePooling2D()(maps))
+    few = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
+    return {"keras": keras, "pixels": pixels, "model": model, "few": few, "kept_weights": model.get_weights()}
+
+
 def answers_of(*names):
     return {"right": dict(zip(names, TRUTHS, strict=False)), "paired_difference": paired_difference}
 
@@ -448,6 +461,23 @@ TURNS = {
             "np.maximum(maps * channel_weights, 0)": "its shape is",
             "np.maximum(maps * channel_weights, 0).sum(axis=-1)": "not yet",
             "np.maximum(maps.mean(axis=-1), 0)": "not yet",
+    "16 your-answers-check": (
+        shipping,
+        ["model(pixels, training=False)", "model.call(pixels, training=False)"],
+        {
+            "model(pixels)": "the mode of its caller",
+            "model.predict(few)": "wanted is what model",
+            "pixels": "the shape is",
+        },
+    ),
+    "16 your-numbers-check": (
+        lambda: {"q": np.array([-128, 3, 127]), "scale": 0.02, "zero_point": 3},
+        ["scale * (q - zero_point)", "(q - 3) * 0.02", "[-2.62, 0, 2.48]", "scale * q - scale * zero_point"],
+        {
+            "scale * q - zero_point": "is subtracted first",
+            "scale * (q + zero_point)": "look at the sign",
+            "scale * zero_point": "wanted are three numbers",
+            "q - zero_point": "not yet",
         },
     ),
 }
