@@ -407,6 +407,8 @@ TURNS = {
             "int(np.ceil((n + 1) * alpha))": "this share may be missed",
             "np.arange(n)": "wanted is one number",
             "500": "not yet",
+        },
+    ),
     "14 recall-check": (
         lambda: {"matrix": np.array([[3, 1, 0], [2, 4, 0], [1, 1, 6]])},
         [
@@ -431,6 +433,8 @@ TURNS = {
             "logits - frequency": "the logarithm is subtracted",
             "logits / frequency": "not yet: logits",
             "(logits - np.log(frequency)).argmax(axis=1)": "as many logits as before",
+        },
+    ),
     "15 my-weights-check": (
         lambda: {"gradients": np.random.default_rng(0).normal(size=(3, 4, 5))},
         [
@@ -461,6 +465,8 @@ TURNS = {
             "np.maximum(maps * channel_weights, 0)": "its shape is",
             "np.maximum(maps * channel_weights, 0).sum(axis=-1)": "not yet",
             "np.maximum(maps.mean(axis=-1), 0)": "not yet",
+        },
+    ),
     "16 your-answers-check": (
         shipping,
         ["model(pixels, training=False)", "model.call(pixels, training=False)"],

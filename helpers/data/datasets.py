@@ -31,8 +31,6 @@ class ImageData:
         y_test: their labels.
         shifted: other test sets, by name, from another distribution: ``(images, labels)``.
         details: what else is known of each image, for slices: split ("train", "validation", "test", or a name in
-            ``shifted``) -> name -> ``(n,)`` array. Emoji-10: "artist", "emoji", "size" (side of the drawing in pixels).
-            Empty where nothing is known.
             ``shifted``) -> name -> an array with an entry for each image. Emoji-10: "artist", "emoji", "size" (side of
             the drawing in pixels) and "object" (``(n, 32, 32)`` bool: its pixels). Empty where nothing is known.
     """

@@ -47,8 +47,6 @@ class DrawnImages:
     Attributes:
         images: ``(n, 32, 32, 3)`` uint8 in [0, 255].
         labels: ``(n,)`` int64.
-        details: ``(n,)`` arrays: "artist" and "emoji" (texts: who drew it, and its name), and "size" (float32: the side
-            of the drawing in pixels, 13 to 28).
         details: "artist" and "emoji", ``(n,)`` texts: who drew it, and its name; "size", ``(n,)`` float32: the side of
             the drawing in pixels, 13 to 28; "object", ``(n, 32, 32)`` bool: the pixels of which the drawing covers at
             least half.
@@ -115,21 +113,6 @@ def _sample_sprites(sprites: np.ndarray, which: np.ndarray, x: np.ndarray, y: np
     return upper * (1 - down) + lower * down
 
 
-def _compose(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one image for each entry of ``which`` (sprite numbers of the atlas).
-
-    Returns:
-        ``(n, 32, 32, 3)`` uint8 in [0, 255], and the side of each drawing in pixels, ``(n,)`` float32.
-    """
-    images = np.empty((len(which), _IMAGE_SIZE, _IMAGE_SIZE, 3), np.uint8)
-    sides = np.empty(len(which), np.float32)
-    for start in range(0, len(which), 256):  # small batches stay in the processor's cache
-        part = slice(start, start + 256)
-        images[part], sides[part] = _compose_batch(which[part], random)
-    return images, sides
-
-
-def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
 def _compose(which: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one image for each entry of ``which`` (sprite numbers of the atlas).
 
@@ -184,7 +167,6 @@ def _compose_batch(which: np.ndarray, random: np.random.RandomState) -> tuple[np
     noise = np.frombuffer(random.bytes(2 * n * _IMAGE_SIZE * _IMAGE_SIZE * 3), np.uint8)
     noise = noise.reshape(2, n, _IMAGE_SIZE, _IMAGE_SIZE, 3).astype(np.float32)
     image += (noise[0] - noise[1]) * (amplitude / np.float32(255))  # triangular, mean 0
-    return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8), side.reshape(-1)
     pixels = np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
     return pixels, side.reshape(-1), alpha[..., 0] >= np.float32(0.5)
 
@@ -246,7 +228,6 @@ def _draw(task: str, classes: Sequence[str], artists: Sequence[str], size: int, 
     ]
     choice = random.random_sample(size)
     sprites = [pools[label][int(part * len(pools[label]))] for label, part in zip(labels, choice, strict=True)]
-    images, sides = _compose(np.array(sprites, np.int64), random)
     images, sides, masks = _compose(np.array(sprites, np.int64), random)
     shown = [_load_atlas()[1][number] for number in sprites]
     details = {
