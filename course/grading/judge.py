@@ -27,6 +27,7 @@ APART = frozenset(
         9: "135",
         10: "235",
         11: "2",
+        13: "12345",
         14: "145",
     }.items()
     for task in tasks
