@@ -43,7 +43,8 @@ def test_it_names_pictures_in_a_process_without_the_course(tmp_path):
     Image.new("RGBA", (8, 8), (250, 0, 0, 255)).save(tmp_path / "red.png")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command = [sys.executable, "-I", "../predict.py", "../model.keras", "../blue one.jpg", "../red.png"]
+    alone = "import runpy, sys; sys.modules['helpers'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
+    command = [sys.executable, "-I", "-c", alone, "../predict.py", "../model.keras", "../blue one.jpg", "../red.png"]
     finished = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
     lines = [line.split("\t") for line in finished.stdout.splitlines()]
