@@ -288,8 +288,7 @@ def seeds_command(options: argparse.Namespace) -> int:
 
     lessons = find_lessons(options.lessons)
     seeds, profile = range(options.seeds), find_profile(options.profile).name
-    where = options.jobs, options.output, options.fresh, options.scheduler
-    measured = measure_seeds(lessons, seeds, profile, *where)
+    measured = measure_seeds(lessons, seeds, profile, options.jobs, options.output, options.fresh, options.scheduler)
     table = count_table(measured)
     table.to_csv(options.output / "claims.csv", index=False)
     if options.keep:

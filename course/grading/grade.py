@@ -114,8 +114,9 @@ def grade(
     except BaseException as error:  # whatever it is, what was graded is written
         stopped = error
     reached = {each.file for each in graded} | {each.file for each in unread}
-    waiting = [each for each in submissions if each.file not in reached]
-    missing = [Unread(each.student, each.file, NOT_REACHED, each.exercise) for each in waiting]
+    missing = [
+        Unread(each.student, each.file, NOT_REACHED, each.exercise) for each in submissions if each.file not in reached
+    ]
     unread += missing
     graded, unread = sorted(graded, key=lambda each: (each.student, each.exercise)), sorted(unread)
     table = make_table(graded, unread, students_of(folder))

@@ -13,9 +13,9 @@ from course import ROOT, CourseError
 from course.run.report import unfinished
 from course.site.pages import write_pages
 from helpers.execution.store import INJECTED
+from helpers.notebook.records import RECORDS
 
 DOCS = ROOT / "docs"
-RECORDS = "application/vnd.finetuning-course."  # outputs that hold data, not for readers: helpers.notebook.records
 FOLDED_CELLS = ("setup",)  # the same in each notebook, and of no interest to readers
 
 
@@ -72,7 +72,7 @@ def copy_notebook(path: Path, copy: Path) -> None:
         if cell.id in FOLDED_CELLS:
             cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]
         for output in cell.get("outputs", []):
-            for kind in [kind for kind in output.get("data", {}) if kind.startswith(RECORDS)]:
+            for kind in [kind for kind in output.get("data", {}) if kind.startswith(RECORDS)]:  # not for readers
                 del output["data"][kind]
     shown = [cell for cell in notebook.cells if INJECTED not in cell.metadata.get("tags", [])]
     notebook.cells = [cell for cell in shown if cell.source.strip()]

@@ -18,7 +18,6 @@ from course import TEMPLATES, CourseError
 from course.run.gains import PANELS, PICTURE, description_in
 from course.run.report import tagged_figure
 from course.run.results import INSTRUCTORS
-from course.site.answering import conversation
 from helpers.files.seeds_tables import seeds_table
 from helpers.notebook.claims import over_seeds
 
@@ -48,6 +47,8 @@ def write_pages(summary: dict, folder: Path) -> None:
     Raises:
         CourseError: the summary lacks a figure that a page needs.
     """
+    from course.site.answering import conversation  # it loads TensorFlow
+
     notebooks = sorted((folder / "notebooks").glob("*.ipynb"))
     lessons = [lesson_facts(path, summary, folder) for path in notebooks]
     chart = decision_chart(notebooks)

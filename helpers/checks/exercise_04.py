@@ -11,7 +11,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import train_one_step
 from helpers.checks.open_task import check_training
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
 from helpers.models.backbones import build_backbone
 
 import keras
@@ -350,9 +350,9 @@ def check_assembled(assemble) -> str:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss)
     train_one_step(model, images, np.arange(8) % classes)
-    still = all(np.array_equal(a, b) for a, b in zip(base_before, base.get_weights(), strict=True))
+    still = same_arrays(base_before, base.get_weights())
     expect(still, "When your model is trained, the backbone moves: it is not frozen, or not all of it.")
-    head_moved = any(not np.array_equal(a, b) for a, b in zip(head_before, head.get_weights(), strict=True))
+    head_moved = not same_arrays(head_before, head.get_weights())
     expect(head_moved, "When your model is trained, the given head does not learn. Is it a copy?")
     return f"One model from pixels to logits; {trainable:,} of its {model.count_params():,} parameters can learn."
 

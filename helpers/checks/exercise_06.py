@@ -9,7 +9,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import NotedModel, check_loss, train_one_step
 from helpers.checks.fine_tuned import check_fine_tuned
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
 from helpers.profiles import find_profile
 
 import keras
@@ -113,7 +113,7 @@ def check_set_up(fine_tune_setup) -> str:
     model, base = model_after_phase_one(rate)
     old_optimizer, weights = model.optimizer, [np.copy(weight) for weight in model.get_weights()]
     fine_tune_setup(model, base, rate)
-    same = all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    same = same_arrays(weights, model.get_weights())
     expect(same, "Your function changes weights of the model. It should only prepare the training, not train.")
     norms = [layer for layer in base.layers if isinstance(layer, keras.layers.BatchNormalization)]
     others = [layer for layer in base.layers if layer.weights and layer not in norms]
@@ -178,7 +178,7 @@ def check_change(relative_change) -> str:
         np.ndim(answer) == 0,
         f"Your function returns {np.size(answer)} numbers. Wanted is one number for all arrays together.",
     )
-    unchanged = all(np.array_equal(a, b) for a, b in zip(kept, (*before, *after), strict=True))
+    unchanged = same_arrays(kept, (*before, *after))
     expect(unchanged, "Your function changes the arrays that it was given. Work on copies.")
     value = float(answer)
     differences = [new - old for old, new in zip(before, after, strict=True)]

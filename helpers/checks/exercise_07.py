@@ -11,7 +11,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import NotedModel, check_loss, train_one_step
 from helpers.checks.open_task import check_classifier
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
 from helpers.data.datasets import load_data
 from helpers.files.hub_modules import HubModuleError
 from helpers.hub.export import export_hub_module
@@ -149,7 +149,7 @@ def check_start(start_fine_tuning) -> str:
         optimizer, weights = model.optimizer, model.get_weights()
         names = ", ".join(type(layer).__name__ for layer in model.layers)
         start_fine_tuning(model)
-        same = all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+        same = same_arrays(weights, model.get_weights())
         expect(same, "Your function changes weights of the model. It should only prepare the training, not train.")
         expect(
             hub_layer.trainable,
@@ -265,7 +265,7 @@ def check_save_and_load(save_and_load) -> str:
                 f"There is a file, but no model can be loaded from it ({type(error).__name__}). Does it hold the "
                 "weights only?"
             ) from error
-        same = all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+        same = same_arrays(weights, model.get_weights())
         expect(same, "Your function changes weights of the model that it was given.")
         for judged, words in ((loaded, "The model that your function returns"), (again, "The model in the file")):
             found = np.asarray(judged(images))

@@ -16,7 +16,7 @@ from PIL import Image
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.fine_tuned import check_fine_tuned, expect_logits
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
 from helpers.models.backbones import build_backbone
 from helpers.profiles import find_profile
 
@@ -54,7 +54,7 @@ def check_block(unfreeze_block) -> str:
             backbone.get_layer("block3_conv1").trainable = False
         weights = [np.copy(weight) for weight in model.get_weights()]
         unfreeze_block(model, block)
-        same = all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+        same = same_arrays(weights, model.get_weights())
         expect(same, "Your function changes weights of the model. It should only set flags.")
         case = f"Asked for {block}, in a model whose backbone was {before}: "
         expect(
@@ -179,7 +179,7 @@ def check_mistakes(worst_mistakes) -> str:
         kept = given[0].copy(), given[1].copy(), list(files)
         table = worst_mistakes(given[0], given[1], ANIMALS, files, k)
         expect(table is not None, NOTHING)
-        same = all(np.array_equal(a, b) for a, b in zip(given, kept, strict=True))
+        same = same_arrays(given, kept)
         expect(same, "Your function changes the arrays that it was given.")
         expect(isinstance(table, pd.DataFrame), f"Your function returns {type(table).__name__}; wanted is a DataFrame.")
         expect(
@@ -301,7 +301,7 @@ def check_own_images(own_classifier) -> str:
         sorted(names) == sorted(SHAPES),
         f"The class names are {', '.join(names)}; the folders are {', '.join(sorted(SHAPES))}.",
     )
-    same = all(np.array_equal(a, b) for a, b in zip(weights, backbone.model.get_weights(), strict=True))
+    same = same_arrays(weights, backbone.model.get_weights())
     expect(same, "The backbone has changed. With so few pictures it should stay as it is: was it frozen?")
     return judge_own_model(model, names, backbone.image_size)
 

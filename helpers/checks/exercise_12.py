@@ -10,7 +10,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import train_one_step
 from helpers.checks.fine_tuned import check_fine_tuned
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
 from helpers.profiles import find_profile
 
 import keras
@@ -47,7 +47,7 @@ def check_two_rates(two_rates) -> str:
             isinstance(optimizer, keras.optimizers.Optimizer),
             f"Your function returns {type(optimizer).__name__}. Wanted is an optimizer; the check compiles the model.",
         )
-        same = all(np.array_equal(a, b) for a, b in zip(before, model.trainable_weights, strict=True))
+        same = same_arrays(before, model.trainable_weights)
         expect(same, "Your function changes weights or flags of the model. It should only make the optimizer.")
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         train_one_step(model, x, y)
@@ -228,7 +228,7 @@ def check_blend(blend) -> str:
             isinstance(answer, tuple | list) and len(answer) == 2,
             f"Your function returns {type(answer).__name__}. Wanted are two arrays: pictures and labels.",
         )
-        same = all(np.array_equal(a, b) for a, b in zip(given, kept, strict=True))
+        same = same_arrays(given, kept)
         expect(same, "Your function changes the arrays that it was given.")
         wanted = blends(kept[0], kept[1], kept[2], kept[3], class_count)
         judge_blend(np.asarray(answer[0]), np.asarray(answer[1]), wanted)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 import helpers.quiet  # noqa: F401
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
 from helpers.data import emoji10
 from helpers.models import build_backbone, extract_features
 
@@ -109,7 +109,7 @@ def check_heat(heat_from) -> str:
         gradients[-1] = -np.abs(gradients[-1])  # in the last picture, all speaks against the class
         given = maps.copy(), gradients.copy()
         answer = as_maps(heat_from(*given), shape[:3])
-        same = np.array_equal(given[0], maps) and np.array_equal(given[1], gradients)
+        same = same_arrays(given, (maps, gradients))
         expect(same, "Your function changes the arrays that it was given.")
         judge_maps(answer, heats(maps, gradients), HEATS)
     return "Mean gradient of each channel, weighted sum, nothing below 0, each picture scaled; an empty map stays 0."
@@ -200,7 +200,7 @@ def check_nested(grad_cam) -> str:
         before = [*backbone.get_weights(), *head.get_weights()]
         answer = as_maps(grad_cam(backbone, head, images.copy(), classes.copy()), (5, 6, 6))
         after = [*backbone.get_weights(), *head.get_weights()]
-        same = all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+        same = same_arrays(before, after)
         expect(same, "Your function changes weights or statistics of the model. Which mode was it called in?")
         judge_maps(answer, nested_maps(backbone, head, images, classes), NESTED)
     return "The logit of the class that was asked for, one weight for each channel and picture, nothing below 0."
@@ -334,17 +334,19 @@ def judge_sanity(answer, calls: list[tuple], before: list[np.ndarray], after: li
     expect(len(calls) >= 2, "explain has to be called twice: before and after the head is shuffled.")
     (first, maps), (second, changed) = calls[0], calls[-1]
 
-    def same(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
-        return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
-
-    expect(same(first, before), "When explain was called first, the weights were no longer those of the given model.")
-    expect(not same(second, first), "When explain was called for the second time, the weights were still the same.")
-    expect(same(second[:2], first[:2]), "A layer below the head was changed, too. Shuffle the last layer only.")
+    expect(
+        same_arrays(first, before),
+        "When explain was called first, the weights were no longer those of the given model.",
+    )
+    expect(
+        not same_arrays(second, first), "When explain was called for the second time, the weights were still the same."
+    )
+    expect(same_arrays(second[:2], first[:2]), "A layer below the head was changed, too. Shuffle the last layer only.")
     permuted = all(
         np.array_equal(np.sort(a, axis=None), np.sort(b, axis=None)) for a, b in zip(first, second, strict=True)
     )
     expect(permuted, "The head has new numbers. Shuffle those that it has: the same numbers in another order.")
-    expect(same(after, before), "Afterwards the model is still shuffled. Put its weights back.")
+    expect(same_arrays(after, before), "Afterwards the model is still shuffled. Put its weights back.")
     pairs = [(a.ravel(), b.ravel()) for a, b in zip(maps, changed, strict=True)]
     wanted = {
         "right": np.mean([spearmanr(a, b).statistic for a, b in pairs]),

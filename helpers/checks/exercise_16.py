@@ -14,7 +14,7 @@ from PIL import Image
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.images import unseen_images
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
 from helpers.data.datasets import load_data
 from helpers.models.backbones import build_backbone
 from helpers.models.features import compute_features
@@ -67,7 +67,7 @@ def check_any_size(for_any_size) -> str:
         for size in sizes:
             pixels = random.integers(0, 256, (6, *size, 3)).astype("uint8")
             judge_any_size(network, model, pixels, side)
-        same = all(np.array_equal(a, b) for a, b in zip(before, network.get_weights(), strict=True))
+        same = same_arrays(before, network.get_weights())
         expect(
             same,
             "The weights of the network are no longer what they were: a plain call has moved the statistics of "

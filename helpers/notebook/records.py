@@ -9,10 +9,11 @@ import contextlib
 import json
 from pathlib import Path
 
-CLAIM_TYPE = "application/vnd.finetuning-course.claim+json"
-SESSION_TYPE = "application/vnd.finetuning-course.session+json"
-TRAINING_TYPE = "application/vnd.finetuning-course.training+json"
-METRICS_TYPE = "application/vnd.finetuning-course.metrics+json"
+RECORDS = "application/vnd.finetuning-course."  # how the type of each output begins that holds data
+CLAIM_TYPE = f"{RECORDS}claim+json"
+SESSION_TYPE = f"{RECORDS}session+json"
+TRAINING_TYPE = f"{RECORDS}training+json"
+METRICS_TYPE = f"{RECORDS}metrics+json"
 
 
 def show_record(kind: str, record: dict, text: str, page: str | None = None) -> None:
