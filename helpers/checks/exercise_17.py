@@ -162,8 +162,7 @@ def check_combine(combine) -> str:
         kept = copy.deepcopy(means)
         answer = combine(means, list(counts))
         expect(answer is not None, NOTHING)
-        same = all(same_with_nan(a, b) for some, other in zip(kept, means, strict=True) for a, b in zip(some, other))
-        expect(same, "Your function changes the gradients that it was given.")
+        expect(same_with_nan(kept, means), "Your function changes the gradients that it was given.")
         judge_combined(answer, each, kept, counts)
     return "The combined gradient is that of one device, however unequal the shares are."
 
@@ -173,9 +172,10 @@ def mean_of(part: np.ndarray) -> np.ndarray:
     return part.mean(axis=0) if len(part) else np.full(part.shape[1:], np.nan, part.dtype)
 
 
-def same_with_nan(some: np.ndarray, other: np.ndarray) -> bool:
-    """Tell whether two arrays are equal, nan included."""
-    return np.array_equal(some, other, equal_nan=True)
+def same_with_nan(some: list[list[np.ndarray]], others: list[list[np.ndarray]]) -> bool:
+    """Tell whether the gradients of all replicas are equal to the last bit, nan included."""
+    pairs = [pair for both in zip(some, others, strict=True) for pair in zip(*both, strict=True)]
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
 
 
 def judge_combined(answer, each: list[np.ndarray], means: list[list[np.ndarray]], counts: Sequence[int]) -> None:
@@ -350,7 +350,7 @@ TASKS = {
         "share the points of a sweep among the jobs of an array",
         check_share,
         (
-            "Take 10 points and 4 jobs, with a pencil. Where does the block of job 0 end, and where does that of job 3?",
+            "Take 10 points and 4 jobs, with a pencil. Where does the block of job 0 end, and where that of job 3?",
             "Job k begins where k of `count` parts of the list end. Read about integer division, //, and slices.",
             "A block goes from k * n // count to (k + 1) * n // count, for n points.",
         ),
@@ -361,7 +361,7 @@ TASKS = {
         (
             "What should happen to the other files if one cannot be read? And who knows which points there should be?",
             "Read about json.loads and the ValueError that it raises, pathlib.Path.glob, and dict.setdefault.",
-            "First gather for each point a set of its accuracies. No set: missing. One value: sure. Two: contradictory.",
+            "First gather for each point a set of its accuracies. No set: missing. One value: sure. More: not sure.",
         ),
     ),
     "17.3": Task(

@@ -162,10 +162,9 @@ def halve(curves, first, *, again=False, rank="now", down=False, place=False):
         done = end
         if done == epochs:
             break
-        look = {"now": lambda p: curves[p, done - 1], "end": lambda p: curves[p, -1]}
-        look["best"] = lambda p: curves[p, :done].max()
+        look = {"now": curves[:, done - 1], "end": curves[:, -1], "best": curves[:, :done].max(axis=1)}[rank]
         keep = len(alive) // 2 if down else (len(alive) + 1) // 2
-        alive = sorted(sorted(alive, key=lambda p: (-look[rank](p), p))[: max(1, keep)])
+        alive = np.sort(np.array(alive)[np.argsort(-look[alive], kind="stable")][: max(1, keep)]).tolist()
         stage = epochs if len(alive) == 1 else 2 * stage
     best = max(range(len(alive)), key=lambda place: curves[alive[place], -1])
     return (best if place else alive[best]), trained
