@@ -181,11 +181,15 @@ def same_with_nan(some: list[list[np.ndarray]], others: list[list[np.ndarray]]) 
 def judge_combined(answer, each: list[np.ndarray], means: list[list[np.ndarray]], counts: Sequence[int]) -> None:
     """Raise ``Wrong`` unless an answer is the mean over all pictures, for each weight."""
     case = f"With shares of {', '.join(map(str, counts))} pictures"
+    returned = f"{len(answer)} things" if isinstance(answer, list | tuple) else type(answer).__name__
     expect(
         isinstance(answer, list | tuple) and len(answer) == len(each),
-        f"{case}, your function returns {type(answer).__name__}. Wanted is a list with one gradient for each weight.",
+        f"{case}, your function returns {returned}. Wanted is a list with one gradient for each weight.",
     )
-    given = [np.asarray(gradient, float) for gradient in answer]
+    try:
+        given = [np.asarray(gradient, float) for gradient in answer]
+    except (TypeError, ValueError) as error:
+        raise Wrong(f"{case}, your list holds something that is no array of numbers: {error}.") from error
     for gradient, wanted in zip(given, each, strict=True):
         expect(
             gradient.shape == wanted.shape[1:],
@@ -320,8 +324,8 @@ def check_schedule(schedule) -> str:
         expect(
             isinstance(answer, list | tuple) and len(answer) == workers,
             f"For {workers} workers your function returns "
-            f"{len(answer) if isinstance(answer, list | tuple) else type(answer).__name__}. Wanted is a list with one "
-            "list for each worker.",
+            f"{f'{len(answer)} things' if isinstance(answer, list | tuple) else type(answer).__name__}. Wanted is a "
+            "list with one list for each worker.",
         )
         lists = [list(numbers) for numbers in answer]
         planned = [number for numbers in lists for number in numbers]

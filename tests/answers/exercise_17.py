@@ -302,6 +302,7 @@ WRONG = {
         (spoiling, "changes the gradients"),
         (one_array, "one gradient for each weight"),
         (lambda gradients, counts: [np.zeros(3), np.zeros(3)], "has the shape"),
+        (lambda gradients, counts: [{}, "text"], "no array of numbers"),
         (lambda gradients, counts: [0 * gradient for gradient in gradients[0]], "not the gradient of the mean loss"),
     ],
     "17.4": [
