@@ -95,7 +95,7 @@ def check_collect(collect) -> str:
     for case, what in cases.items():
         with tempfile.TemporaryDirectory() as name:
             wrong = job_folder(Path(name), *what)
-            before = sorted(path.name for path in Path(name).iterdir())
+            before = {path.name: path.read_bytes() for path in Path(name).iterdir()}
             try:
                 answer = collect(Path(name), 11)
             except (ValueError, KeyError, IndexError) as error:
@@ -103,8 +103,8 @@ def check_collect(collect) -> str:
                     f"{case}, your function stops with {type(error).__name__}: {str(error)[:80]} One bad file must not "
                     "keep the others from being collected."
                 ) from error
-            kept = sorted(path.name for path in Path(name).iterdir()) == before
-            expect(kept, f"{case}, your function adds or removes files.")
+            kept = {path.name: path.read_bytes() for path in Path(name).iterdir()} == before
+            expect(kept, f"{case}, your function adds, removes or changes files.")
         judge_collected(answer, wrong, case)
     return "What is missing, unreadable or contradictory is told; what is sure is kept."
 
@@ -144,9 +144,9 @@ def judge_collected(answer, wrong: dict[str, list], case: str) -> None:
         else:
             expect(value is None, f"{case}, point {point} has no row that can be read, but the accuracy {value}.")
     for key, wanted in wrong.items():
-        given = sorted(told[key]) if isinstance(told[key], list | tuple | set) else told[key]
+        given = sorted(told[key], key=str) if isinstance(told[key], list | tuple | set) else told[key]
         expect(
-            given == wanted,
+            given == sorted(wanted, key=str),
             f"{case}, {key!r} should list {wanted}; yours is {given}.",
         )
 
@@ -160,9 +160,11 @@ def check_combine(combine) -> str:
         shards = [np.split(gradient, places) for gradient in each]
         means = [[mean_of(part[replica]) for part in shards] for replica in range(len(counts))]
         kept = copy.deepcopy(means)
-        answer = combine(means, list(counts))
+        given = list(counts)
+        answer = combine(means, given)
         expect(answer is not None, NOTHING)
         expect(same_with_nan(kept, means), "Your function changes the gradients that it was given.")
+        expect(given == list(counts), "Your function changes the counts that it was given.")
         judge_combined(answer, each, kept, counts)
     return "The combined gradient is that of one device, however unequal the shares are."
 
@@ -327,6 +329,11 @@ def check_schedule(schedule) -> str:
             f"{f'{len(answer)} things' if isinstance(answer, list | tuple) else type(answer).__name__}. Wanted is a "
             "list with one list for each worker.",
         )
+        for numbers in answer:
+            expect(
+                isinstance(numbers, list | tuple | np.ndarray),
+                f"In the place of a worker's list your function has {type(numbers).__name__} {str(numbers)[:40]}.",
+            )
         lists = [list(numbers) for numbers in answer]
         planned = [number for numbers in lists for number in numbers]
         expect(

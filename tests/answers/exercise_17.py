@@ -89,6 +89,9 @@ def collected_by_point(folder, count):
     return sure, {"unreadable": unreadable, "missing": set(found["missing"]), "contradictory": found["contradictory"]}
 
 
+WHAT = ("unreadable", "missing", "contradictory")
+
+
 def only_the_list(folder, count):
     return collected(folder, count)[0]
 
@@ -107,6 +110,13 @@ def tidying(folder, count):
     found = collected(folder, count)
     for path in folder.glob("*.json"):
         path.unlink()
+    return found
+
+
+def emptying(folder, count):
+    found = collected(folder, count)
+    for path in folder.glob("*.json"):
+        path.write_text("")
     return found
 
 
@@ -145,6 +155,12 @@ def spoiling(gradients, counts):
     answer = weighted(gradients, counts)
     for gradient in gradients[0]:
         gradient *= counts[0]
+    return answer
+
+
+def popping_counts(gradients, counts):
+    answer = weighted(gradients, counts)
+    counts.clear()
     return answer
 
 
@@ -290,7 +306,12 @@ WRONG = {
         (missing_silently, "'missing' should list"),
         (only_what_is_there, "one place for each"),
         (only_the_list, "Wanted are two things"),
-        (tidying, "adds or removes files"),
+        (emptying, "changes files"),
+        (
+            lambda folder, count: (collected(folder, count)[0], {key: [None, 1] for key in WHAT}),
+            "'unreadable' should list",
+        ),
+        (tidying, "adds, removes or changes files"),
         (lambda folder, count: ([None] * count, {}), "should have the keys"),
     ],
     "17.3": [
@@ -300,6 +321,7 @@ WRONG = {
         (not_divided, "sum over all pictures"),
         (with_nan, "mean of nothing"),
         (spoiling, "changes the gradients"),
+        (popping_counts, "changes the counts"),
         (one_array, "one gradient for each weight"),
         (lambda gradients, counts: [np.zeros(3), np.zeros(3)], "has the shape"),
         (lambda gradients, counts: [{}, "text"], "no array of numbers"),
@@ -323,6 +345,7 @@ WRONG = {
         (costs_instead, "Their costs?"),
         (one_forgotten, "planned once"),
         (an_order, "one list for each worker"),
+        (lambda costs, workers: list(range(workers)), "In the place of a worker's list"),
         (sorting_in_place, "changes the list of costs"),
     ],
 }
