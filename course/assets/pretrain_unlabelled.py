@@ -92,6 +92,7 @@ def pretrain_unlabelled() -> tuple[Backbone, keras.Model, str]:
         minutes=f"{minutes:.0f}",
         cpu_minutes=f"{cpu:.0f}",
         loss=f"{np.mean(losses):.3f}",
+        others=2 * BATCH - 1,
         chance=f"{np.log(2 * BATCH - 1):.2f}",
         keras=keras.__version__,
     )
@@ -99,7 +100,7 @@ def pretrain_unlabelled() -> tuple[Backbone, keras.Model, str]:
 
 
 def projection_head(features: int) -> keras.Model:
-    """Build the head that is used in pretraining only: from pooled features ``(batch, features)`` to ``(batch, 64)``."""
+    """Build the head of the pretraining: from pooled features ``(batch, features)`` to ``(batch, 64)``."""
     return keras.Sequential(
         [
             keras.Input((features,)),

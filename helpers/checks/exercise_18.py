@@ -95,30 +95,28 @@ def judge_means(answer: np.ndarray, few: np.ndarray, labels: np.ndarray, x: np.n
     )
 
 
-def reference_loss(first: np.ndarray, second: np.ndarray, temperature: float, **mistake: bool) -> float:
+def reference_loss(first: np.ndarray, second: np.ndarray, temperature: float, mistake: str = "") -> float:
     """Return NT-Xent (Chen et al. 2020, equation 1), or what one of the usual mistakes gives.
 
     Args:
         first, second: ``(n, size)``.
         temperature: what similarities are divided by.
-        mistake: ``own`` (a view may be its own partner), ``raw`` (no length 1), ``one_way`` (first views only),
-            ``half`` (only the second views are candidates), ``warm`` (the temperature left out), ``total`` (sum).
+        mistake: a key of ``LOSS_MISTAKES``, or nothing.
     """
     count = len(first)
     views = np.concatenate([first, second]).astype(float)
-    if not mistake.get("raw"):
+    if mistake != "raw":
         views /= np.linalg.norm(views, axis=1, keepdims=True)
-    logits = views @ views.T / (1.0 if mistake.get("warm") else temperature)
-    if not mistake.get("own"):
+    logits = views @ views.T / (1.0 if mistake == "warm" else temperature)
+    if mistake != "own":
         np.fill_diagonal(logits, -np.inf)
     partners = (np.arange(2 * count) + count) % (2 * count)
-    if mistake.get("half"):
+    if mistake == "half":
         logits, partners = logits[:count, count:], np.arange(count)
-    highest = logits.max(axis=1, keepdims=True)
-    normaliser = (highest + np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)))[:, 0]
-    losses = normaliser - logits[np.arange(len(logits)), partners]
-    losses = losses[:count] if mistake.get("one_way") else losses
-    return float(losses.sum() if mistake.get("total") else losses.mean())
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), partners]
+    if mistake == "one_way":
+        losses = losses[:count]
+    return float(losses.sum() if mistake == "total" else losses.mean())
 
 
 LOSS_MISTAKES = {
@@ -147,7 +145,7 @@ def check_loss(nt_xent) -> str:
         if abs(value - wanted) < 1e-3 * max(1, wanted):
             continue
         for name, message in LOSS_MISTAKES.items():
-            expect(abs(value - reference_loss(*kept, temperature, **{name: True})) > 1e-3, message)
+            expect(abs(value - reference_loss(*kept, temperature, name)) > 1e-3, message)
         raise Wrong(f"For {count} pictures and temperature {temperature} your loss is {value:.3f}; it is {wanted:.3f}.")
     return "Each view looks for its partner among all others, and never finds itself."
 
@@ -312,8 +310,8 @@ def check_few(learn: Callable) -> str:
         advice = "There are two sources. Does each know something that the other does not? Which length have features?"
     expect(
         accuracy >= TARGET,
-        f"Accuracy {accuracy:.3f} ± {error:.3f} over {len(rights)} draws of 5 labels per class; the target is {TARGET}. "
-        f"{advice}",
+        f"Accuracy {accuracy:.3f} ± {error:.3f} over {len(rights)} draws of 5 labels per class; the target is "
+        f"{TARGET}. {advice}",
     )
     return f"Accuracy {accuracy:.3f} ± {error:.3f} over {len(rights)} draws; the target was {TARGET}."
 
@@ -332,9 +330,9 @@ TASKS = {
         "write the contrastive loss",
         check_loss,
         (
-            "It is a classification with 2n rows and 2n columns. Which column is right in each row, which is forbidden?",
+            "It is a classification with 2n rows and columns. Which column is right in each row, which forbidden?",
             "Read about keras.ops.normalize, keras.ops.eye, and sparse_categorical_crossentropy with from_logits.",
-            "Cosines of all with all / temperature, minus 1e9 on the diagonal; the partner stands n rows away; the mean.",
+            "Cosines of all with all / temperature, minus 1e9 on the diagonal; the partner is n rows away; the mean.",
         ),
     ),
     "18.3": Task(
@@ -352,7 +350,7 @@ TASKS = {
         (
             "Which rows are inside the budget? Which column may choose, which one may judge?",
             "Read about boolean masks of a DataFrame, idxmax, and raise ValueError.",
-            "inside = table[two conditions with &]; if it is empty, raise; its validation idxmax; then one look at test.",
+            "inside = table[two conditions with &]; if it is empty, raise; its validation idxmax; one look at test.",
         ),
     ),
     "18.5": Task(
