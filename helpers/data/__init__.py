@@ -3,7 +3,6 @@
 from helpers.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from helpers.data.datasets import ImageData, load_data, stratified_indices
 from helpers.data.domains import Domain, make_domains
-from helpers.data.emoji10 import source_drawings
 from helpers.data.folder import ImageFolder, ImageFolderError, load_image_folder, read_image
 from helpers.data.pipelines import make_dataset, make_map_dataset
 
@@ -21,6 +20,5 @@ __all__ = [
     "make_domains",
     "make_map_dataset",
     "read_image",
-    "source_drawings",
     "stratified_indices",
 ]
