@@ -366,8 +366,10 @@ def capacity_command(options: argparse.Namespace) -> int:
 def pretrain_command(options: argparse.Namespace) -> int:
     """Train the embedded networks."""
     from course.assets.pretrain import pretrain_all
+    from course.assets.pretrain_unlabelled import write_unlabelled
 
     pretrain_all()
+    write_unlabelled()
     return 0
 
 

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import helpers.quiet  # noqa: F401
+from helpers.data import emoji10
 from helpers.files.bundle import SourceError
 from helpers.models.backbones import BACKBONES, build_backbone
 from helpers.models.classifiers import load_source_classifier
@@ -52,7 +56,7 @@ def test_mini_profile_puts_embedded_networks_in_the_place_of_large_ones():
     assert [layer.name for layer in vgg.model.layers[2:]] == [layer.name for layer in real.model.layers[2:]]
 
 
-@pytest.mark.parametrize("name", ["mini_mobilenet", "mini_vgg"])
+@pytest.mark.parametrize("name", ["mini_mobilenet", "mini_vgg", "mini_mobilenet_unlabelled"])
 def test_embedded_networks_are_small(name):
     assert build_backbone(name, MINI).model.count_params() <= 250_000
 
@@ -60,6 +64,35 @@ def test_embedded_networks_are_small(name):
 def test_embedded_network_knows_its_source_task():
     top = load_source_classifier(500, seed=0)
     assert top.accuracy(top.model.predict(top.images, verbose=0)) > 0.9
+
+
+def test_network_without_labels_has_features_and_the_architecture_of_the_one_with():
+    one, other = (build_backbone(name, MINI) for name in ("mini_mobilenet", "mini_mobilenet_unlabelled"))
+    assert one.blocks == other.blocks
+    assert [each.shape for each in one.model.weights] == [each.shape for each in other.model.weights]
+    random = build_backbone("mini_mobilenet", MINI, weights=None).model
+    images, labels = emoji10.load_split("test", 400)
+    accuracy = {}
+    for kind, model in (("unlabelled", other.model), ("random", random)):
+        features = model.predict(images, verbose=0).mean(axis=(1, 2))
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+        accuracy[kind] = head.fit(features[:200], labels[:200]).score(features[200:], labels[200:])
+    assert accuracy["unlabelled"] > 0.4 > accuracy["random"]
+
+
+def test_newer_networks_take_pixels_and_rescale_them_inside():
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    for name in ("efficientnet_v2_b0", "convnext_tiny"):
+        model = build_backbone(name, CPU, image_size=32, weights=None).model
+        inside = [each for each in model.layers if isinstance(each, keras.layers.Normalization)]
+        spread = np.asarray(keras.Model(model.input, inside[-1].output)(pixels)).std()
+        assert 0.5 < spread < 2
+
+
+def test_additions_without_a_name_belong_to_the_block_before_them():
+    blocks = build_backbone("convnext_tiny", CPU, image_size=32, weights=None).blocks
+    assert list(blocks) == ["stem", "stage_0", "stage_1", "stage_2", "stage_3", "last"]
+    assert not any(name.startswith("add") for name in blocks["last"])
 
 
 def test_a_saved_model_keeps_its_preprocessing(tmp_path):

@@ -496,6 +496,15 @@ TURNS = {
             "[1, 1, 1]": "wanted is one number",
         },
     ),
+    "18 partners-check": (
+        lambda: {"n": 4},
+        ["(np.arange(2 * n) + n) % (2 * n)", "np.roll(np.arange(2 * n), n)", "[4, 5, 6, 7, 0, 1, 2, 3]"],
+        {
+            "np.arange(n)": "one number for each",
+            "np.arange(2 * n)": "the views themselves",
+            "np.arange(2 * n)[::-1]": "where does the second view",
+        },
+    ),
 }
 
 

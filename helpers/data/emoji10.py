@@ -214,6 +214,18 @@ def load_source(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return drawn.images, drawn.labels
 
 
+def source_drawings() -> np.ndarray:
+    """Return the drawings of the source task by the artists that are seen, without what they show.
+
+    Returns:
+        ``(n, 28, 28, 4)`` uint8 in [0, 255]: red, green and blue multiplied by alpha, and alpha (0 where the ground is
+        transparent).
+    """
+    sprites, index = _load_atlas()
+    seen = [entry["task"] == "source" and entry["artist"] in _SEEN_ARTISTS for entry in index]
+    return sprites[np.array(seen)]
+
+
 def _draw(task: str, classes: Sequence[str], artists: Sequence[str], size: int, seed: tuple[int, int]) -> DrawnImages:
     """Draw ``size`` images, balanced over ``classes``, of emoji by ``artists``."""
     random = np.random.RandomState(seed)

@@ -18,7 +18,7 @@ class Weights:
     Attributes:
         address: of the file. ``{alpha}`` and ``{alpha_text}`` stand for the width multiplier (0.25 and 2_5).
         alphas: the width multipliers that have weights, the usual one first; empty where there is none.
-        digest: "md5:…" of the file, where Keras names one.
+        digest: "md5:…" or "sha256:…" of the file, where Keras names one.
     """
 
     address: str
@@ -47,6 +47,14 @@ WEIGHTS = {
     "efficientnet_b0": Weights(
         "https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5",
         digest="md5:50bc09e76180e00e4465e1a485ddc09d",
+    ),
+    "efficientnet_v2_b0": Weights(
+        f"{_GOOGLE}/efficientnet_v2/efficientnetv2-b0_notop.h5",
+        digest="md5:893217f2bb855e2983157299931e43ff",
+    ),
+    "convnext_tiny": Weights(
+        f"{_GOOGLE}/convnext/convnext_tiny_notop.h5",
+        digest="sha256:d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
     ),
 }
 

@@ -58,6 +58,13 @@ BACKBONES = {
         size=32,
         embedded="mini_vgg.weights.h5",
     ),
+    "mini_mobilenet_unlabelled": Network(  # the same architecture, pretrained without labels (lesson 18)
+        build=mini_networks.mini_mobilenet,
+        preprocessing="mobilenet",
+        block=(r"conv_(?:dw|pw)_(\d+)", r"block_\1"),
+        size=32,
+        embedded="mini_mobilenet_unlabelled.weights.h5",
+    ),
     "mobilenet": Network(
         build=keras.applications.MobileNet,
         preprocessing="mobilenet",
@@ -87,6 +94,16 @@ BACKBONES = {
         build=keras.applications.EfficientNetB0,
         preprocessing="efficientnet",  # does nothing: the network rescales its input itself
         block=(r"(block\d+[a-z])_", r"\1"),
+    ),
+    "efficientnet_v2_b0": Network(
+        build=keras.applications.EfficientNetV2B0,
+        preprocessing="efficientnet_v2",  # does nothing, likewise
+        block=(r"(block\d+[a-z])_", r"\1"),
+    ),
+    "convnext_tiny": Network(
+        build=keras.applications.ConvNeXtTiny,
+        preprocessing="convnext",  # does nothing, likewise
+        block=(r"convnext_tiny_(?:stage|downsampling_block)_(\d)", r"stage_\1"),
     ),
 }
 
@@ -209,13 +226,15 @@ def build_backbone(
 def _group_blocks(model: keras.Model, pattern: str, name: str) -> dict[str, list[str]]:
     """Sort the layers of a model into blocks.
 
-    Layers before the first block are in "stem", those after the last in "last".
+    Layers before the first block are in "stem", those after the last in "last"; one between them whose name says
+    nothing, such as the additions of ConvNeXt, is in the block of the layer before it.
     """
     blocks: dict[str, list[str]] = {}
     layers = [layer for layer in model.layers if not isinstance(layer, (keras.layers.InputLayer, Preprocessing))]
     matches = [re.match(pattern, layer.name) for layer in layers]
-    first = next(number for number, match in enumerate(matches) if match)
+    named = [number for number, match in enumerate(matches) if match]
+    block = "stem"
     for number, (layer, match) in enumerate(zip(layers, matches, strict=True)):
-        block = match.expand(name) if match else "stem" if number < first else "last"
+        block = match.expand(name) if match else "last" if number > named[-1] else block
         blocks.setdefault(block, []).append(layer.name)
     return blocks
