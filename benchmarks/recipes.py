@@ -190,28 +190,23 @@ def run_tutorial(name: str, seed: int, budget: float) -> list[dict]:
     return [*rows, row(LONGER, model)]
 
 
-def run_course(seed: int) -> list[dict]:
-    """Run the course's recipes as lesson 12 does, one process for each; return a row for each."""
+def run_course(names: list[str], seed: int) -> Iterator[dict]:
+    """Run the course's recipes of these names as lesson 12 does, one process for each; yield a row for each."""
     from helpers.execution.engine import Run, run_many
     from helpers.execution.store import Store
     from helpers.notebook.records import METRICS_TYPE, read_records
 
     notebook = ROOT / "notebooks" / "runs" / "recipe_once.ipynb"
     fixed: dict[str, object] = {"PROFILE": "cifar10-cpu", "SEED": seed, "TRAIN_SIZE": 10000, "TEST_SIZE": 10000}
-    rows: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
-        runs = {
-            Path(folder) / f"{number}.ipynb": (name, fixed | change)
-            for number, (name, change) in enumerate(COURSE.items())
-        }
-        todo = [Run(notebook, point, path) for path, (_, point) in runs.items()]
+        runs = {Path(folder) / f"{number}.ipynb": name for number, name in enumerate(names)}
+        todo = [Run(notebook, fixed | COURSE[name], path) for path, name in runs.items()]
         for run, outcome in run_many(todo, Store(Path(folder) / "store"), jobs=1):
             if outcome.error is not None:
-                raise RuntimeError(f"{runs[run.executed][0]}: {outcome.error}")
+                raise RuntimeError(f"{runs[run.executed]}: {outcome.error}")
             (metrics,) = read_records(run.executed, METRICS_TYPE)
-            row = {"recipe": runs[run.executed][0], "seed": seed, "memory": outcome.peak_memory}
-            rows.append(row | {name: metrics[name] for name in ("test", "seconds")})
-    return rows
+            row = {"recipe": runs[run.executed], "seed": seed, "memory": outcome.peak_memory}
+            yield row | {name: metrics[name] for name in ("test", "seconds")}
 
 
 def main() -> None:
@@ -227,8 +222,8 @@ def main() -> None:
         return [row for row in rows if row["recipe"] == name and row["seed"] == seed]
 
     for seed in range(SEEDS):
-        if not measured("best of lesson 12", seed):
-            keep(run_course(seed))
+        for row in run_course([name for name in COURSE if not measured(name, seed)], seed):
+            keep([row])
         budget = measured("best of lesson 12", seed)[0]["seconds"]
         for name in TUTORIALS:
             if not measured(name, seed):
