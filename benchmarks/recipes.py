@@ -16,8 +16,8 @@ descriptions:
 - "GAP + Dense(1024)" and "Flatten + 2 × Dense(4096)": (a) and (b) of lesson 11, where they are described;
 - the rest: ``notebooks/runs/recipe_once.ipynb`` with the settings of lesson 12.
 
-Prints a table, and writes ``recipes.json`` and ``recipes.png`` into ``docs/results/benchmarks``. What is in the first
-file is not run again: delete it to measure anew, which takes hours.
+Prints a table, and writes ``recipes.json`` and ``recipes.png`` into ``docs/results/benchmarks``, for README and site.
+What is in the first file is not run again: delete it to measure anew, which takes hours.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from course.run.recipes import LONGER, ROWS, TUTORIALS, draw, read_rows, recipe_table
+
 SEEDS = 3
 ROOT = Path(__file__).resolve().parent.parent
-ROWS = ROOT / "docs" / "results" / "benchmarks" / "recipes.json"  # the files beside the folder are those of runs
-LONGER = ", trained on"
 BEST: dict[str, object] = {"EPOCHS": 20, "AUGMENT": "flips and crops", "VIEWS": 2}
 COURSE: dict[str, dict[str, object]] = {
     "SVM on features": {"LEARNS": "SVM"},
@@ -147,12 +147,9 @@ def old_top(bench: Bench) -> Phases:
     yield bench.model([], [layers.Flatten(), *dense]), optimizers.Adam(), 32
 
 
-TUTORIALS: dict[str, Callable[[Bench], Phases]] = {
-    "TensorFlow tutorial": tensorflow_tutorial,
-    "Keras guide": keras_guide,
-    "GAP + Dense(1024)": wide_head,
-    "Flatten + 2 × Dense(4096)": old_top,
-}
+PHASES: dict[str, Callable[[Bench], Phases]] = dict(
+    zip(TUTORIALS, (tensorflow_tutorial, keras_guide, wide_head, old_top), strict=True)
+)
 
 
 def run_tutorial(name: str, seed: int, budget: float) -> list[dict]:
@@ -180,7 +177,7 @@ def run_tutorial(name: str, seed: int, budget: float) -> list[dict]:
 
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     options = {"validation_data": bench.batches("validation"), "callbacks": [Watch()], "shuffle": False, "verbose": 0}
-    for model, optimizer, batch_size in TUTORIALS[name](bench):
+    for model, optimizer, batch_size in PHASES[name](bench):
         model.compile(optimizer, loss, metrics=["accuracy"])
         batches = bench.batches("train", batch_size)
         model.fit(batches, epochs=10, **options)
@@ -217,42 +214,9 @@ def run_course(seed: int) -> list[dict]:
     return rows
 
 
-def summary(rows: list[dict]):
-    """Return a table with a row for each recipe: accuracy, its standard error over the seeds, CPU seconds, memory."""
-    import pandas as pd
-
-    groups = pd.DataFrame(rows).groupby("recipe", sort=False)
-    table = groups[["test", "seconds", "memory"]].mean()
-    table.insert(1, "error", groups["test"].sem(ddof=1))
-    table.insert(0, "seeds", groups["seed"].nunique())
-    table["memory"] /= 1e6
-    return table.rename(columns={"memory": "megabytes"}).sort_values("test")
-
-
-def draw(table, path: Path) -> None:
-    """Draw accuracy against CPU seconds: the course's recipes as dots, the others as squares, filled if trained on."""
-    from helpers.notebook import plots
-
-    figure, axis = plots.new_figure(size=(9, 4))
-    for name, row in table[::-1].iterrows():
-        ours, longer = name in COURSE, name.endswith(LONGER)
-        colour = plots.COLOURS[(list(COURSE) if ours else list(TUTORIALS)).index(name.removesuffix(LONGER))]
-        style = {"marker": "o" if ours else "s", "markerfacecolor": colour if ours or longer else "white"}
-        error = None if row["seeds"] < 2 else row["error"]
-        axis.errorbar(
-            row["seconds"], row["test"], yerr=error, color=colour, capsize=3, linestyle="", label=name, **style
-        )
-    seeds = int(table["seeds"].min())
-    axis.set(xscale="log", xlabel="CPU seconds to train (logarithmic)", ylabel=f"test accuracy, {seeds} seeds")
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
-    described = ", ".join(f"{name} {row['test']:.3f} in {row['seconds']:.0f} s" for name, row in table.iterrows())
-    figure.savefig(path, dpi=150, facecolor="white", bbox_inches="tight", metadata={"Description": described})
-
-
 def main() -> None:
     """Run what has not been measured yet, print the table, and keep it."""
-    rows: list[dict] = json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else []
+    rows = read_rows()
 
     def keep(more: list[dict]) -> None:
         rows.extend(more)
@@ -270,9 +234,9 @@ def main() -> None:
             if not measured(name, seed):
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
                     keep(pool.apply(run_tutorial, (name, seed, budget)))
-    table = summary(rows)
+    table = recipe_table(rows)
     print(table.round(4).to_string())
-    draw(table, ROWS.with_suffix(".png"))
+    draw(table)
 
 
 if __name__ == "__main__":

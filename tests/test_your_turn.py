@@ -486,6 +486,16 @@ TURNS = {
             "q - zero_point": "not yet",
         },
     ),
+    "17 rounds-check": (
+        lambda: {"count": 64, "busy_workers": 24},
+        ["3", "np.ceil(count / busy_workers)", "-(-count // busy_workers)", "count // busy_workers + 1.0"],
+        {
+            "count / busy_workers": "cannot be divided",
+            "count // busy_workers": "left over",
+            "count": "how many rounds",
+            "[1, 1, 1]": "wanted is one number",
+        },
+    ),
     "18 partners-check": (
         lambda: {"n": 4},
         ["(np.arange(2 * n) + n) % (2 * n)", "np.roll(np.arange(2 * n), n)", "[4, 5, 6, 7, 0, 1, 2, 3]"],

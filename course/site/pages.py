@@ -15,6 +15,7 @@ import nbformat
 import numpy as np
 
 from course import TEMPLATES, CourseError
+from course.run import recipes
 from course.run.gains import PANELS, PICTURE, description_in
 from course.run.report import tagged_figure
 from course.run.results import INSTRUCTORS
@@ -54,7 +55,8 @@ def write_pages(summary: dict, folder: Path) -> None:
     chart = decision_chart(notebooks)
     if chart:
         (folder / "which_method.png").write_bytes(base64.b64decode(chart["png"]))
-    shutil.copyfile(PICTURE, folder / PICTURE.name)
+    for picture in (PICTURE, recipes.PICTURE):
+        shutil.copyfile(picture, folder / picture.name)
     facts = {
         "summary": summary,
         "lessons": lessons,
@@ -65,6 +67,8 @@ def write_pages(summary: dict, folder: Path) -> None:
         "mistakes": mistakes(),
         "conversation": conversation(),
         "tables": measured_tables(),
+        "recipes": recipes.recipe_table(recipes.read_rows()).reset_index().to_dict("records"),
+        "recipes_picture": description_in(recipes.PICTURE),
         "rooms": write_api_pages(folder / "api"),
     }
     environment = jinja2.Environment(

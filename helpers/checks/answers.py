@@ -23,7 +23,7 @@ from helpers.checks.progress import mark_done, progress_file, read_done
 from helpers.checks.quiz import quizzes, read_quiz, task_of
 from helpers.checks.task import Task, Wrong
 
-EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16", "18")
+EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16", "17", "18")
 SIGN_OF_LIFE = 20.0  # seconds until a check says that it is still working; then it says so after twice as long, ...
 LIMIT = 300.0  # seconds that a check may take
 LIMIT_OF_TRAINING = 3600.0  # the same for the tasks that train to reach a target

@@ -10,7 +10,7 @@ import pandas as pd
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.open_task import check_training
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, ended, expect
 
 
 def check_rates(learning_rates) -> str:
@@ -137,7 +137,7 @@ def check_choice(choose) -> str:
     row = int(chosen.index[0])
     if row != 4:
         reason = mistakes.get(row, "on the validation pictures, another row is better")
-        raise Wrong(f"Your function chooses row {row}: {reason}.")
+        raise Wrong(f"Your function chooses row {row}: {ended(reason)}")
     epochs = answer["EPOCHS"]
     expect(
         not isinstance(epochs, str),

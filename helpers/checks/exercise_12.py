@@ -10,7 +10,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import train_one_step
 from helpers.checks.fine_tuned import check_fine_tuned
-from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
+from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, same_arrays
 from helpers.profiles import find_profile
 
 import keras
@@ -162,7 +162,7 @@ def judge_curve(rates: np.ndarray, wanted: dict[str, np.ndarray], peak: float) -
         return
     case = f"Over {len(rates) - 1} steps, with a peak of {peak:g}, your rate is wrong: "
     for name, reason in CURVES.items():
-        expect(not is_like(name), f"{case}{reason}.")
+        expect(not is_like(name), f"{case}{ended(reason)}")
     expect(
         abs(rates.max() - peak) < 0.02 * peak,
         f"{case}its highest value is {rates.max():.3g}.",
@@ -269,7 +269,7 @@ def judge_blend(pictures: np.ndarray, labels: np.ndarray, wanted: dict[str, tupl
     if is_like("right"):
         return
     for name, reason in BLENDS.items():
-        expect(not is_like(name), f"For {count} pictures, {reason}.")
+        expect(not is_like(name), f"For {count} pictures, {ended(reason)}")
     expect(
         not np.allclose(255 * pictures, right_pictures, atol=0.02),
         "Your pictures are in [0, 1]. Wanted is the scale of those that you were given, [0, 255].",
@@ -458,7 +458,7 @@ def judge_soup(soup: list[np.ndarray], wanted: dict[str, list[np.ndarray]], coun
         return
     case = f"With {count} trainings, your average is not the greedy soup: "
     for name, reason in SOUPS.items():
-        expect(not is_like(name), f"{case}{reason}.")
+        expect(not is_like(name), f"{case}{ended(reason)}")
     raise Wrong(f"{case}sort by score; begin with the best; keep each further one if the new average scores no lower.")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from helpers.checks.images import unseen_images
 from helpers.checks.open_task import expect_no_look_up, new_emoji
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, ended, expect
 from helpers.profiles import find_profile
 
 
@@ -187,7 +187,7 @@ def judge_number(
     if is_like("right"):
         return
     for name, reason in reasons.items():
-        expect(name not in wanted or not is_like(name), f"{case}your number is wrong: {reason}.")
+        expect(name not in wanted or not is_like(name), f"{case}your number is wrong: {ended(reason)}")
     raise Wrong(f"{case}your function gives {value:.4g}; wanted is {wanted['right']:.4g}.")
 
 
@@ -204,6 +204,20 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.e**found.x)
 
 
+def gap_of(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return mean confidence minus accuracy."""
+    p = softmax(logits, axis=1)
+    return float(p.max(axis=1).mean() - (p.argmax(axis=1) == labels).mean())
+
+
+def temperature_without_gap(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature at which the mean confidence is the accuracy; nan where none is."""
+    try:
+        return float(np.exp(brentq(lambda log_t: gap_of(logits / np.exp(log_t), labels), -4, 4)))
+    except ValueError:  # the same sign at both ends
+        return float("nan")
+
+
 def temperatures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return the temperature by what was done: "right", or one of the usual mistakes."""
     right = best_temperature(logits, labels)
@@ -213,6 +227,7 @@ def temperatures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "logarithm": float(np.log(right)),
         "minus logarithm": float(-np.log(right)),
         "of probabilities": best_temperature(softmax(logits, axis=1), labels),
+        "no gap": temperature_without_gap(logits, labels),
         "one": 1.0,
     }
 
@@ -222,7 +237,9 @@ TEMPERATURES = {
     "logarithm": "it is the logarithm of the temperature",
     "minus logarithm": "it is minus the logarithm of the temperature",
     "of probabilities": "it is that of probabilities which went through softmax again. Divide the logits",
-    "one": "it leaves the logits as they are. Did the search move at all, and may T be below 1?",
+    "no gap": "with it, the mean confidence equals the accuracy. Wanted is the lowest loss; the two are near each "
+    "other, not equal",
+    "one": "it leaves the logits as they are. Did your search end at 1: may T be below 1?",
 }
 
 
@@ -278,10 +295,6 @@ def judge_report(temperature: float, gap: float, calibration, its_labels, test, 
     }
     judge_number(temperature, wanted, reasons, "The first number, the temperature: ", 0.02)
 
-    def gap_of(logits: np.ndarray, labels: np.ndarray) -> float:
-        p = softmax(logits, axis=1)
-        return float(p.max(axis=1).mean() - (p.argmax(axis=1) == labels).mean())
-
     scaled = test / temperature
     gaps = {
         "right": gap_of(scaled, test_labels),
@@ -296,7 +309,7 @@ def judge_report(temperature: float, gap: float, calibration, its_labels, test, 
         "as it was": "it is that of the logits as they were, without the temperature",
         "softmax twice": "softmax was applied twice",
         "softmax first": "softmax was applied twice",
-        "turned": "its sign is wrong: the confidence comes first",
+        "turned": "its sign is turned: the confidence comes first",
     }
     judge_number(gap, gaps, reasons, "The temperature is right. The second number, the gap: ", 1e-3)
 
@@ -312,7 +325,10 @@ def check_sets(conformal_sets) -> str:
     cases = ((99, 0.1, 5, 1.5), (57, 0.1, 4, 2.0), (200, 0.25, 6, 1.0), (7, 0.1, 4, 1.0))
     for count, alpha, classes, too_sure in cases:
         logits, labels = answered(count + 80, classes, too_sure, 135)
-        probabilities = softmax(logits, axis=1)
+        probabilities = np.round(softmax(logits, axis=1) * 2**20) / 2**20  # so that 1 - p loses no digit
+        likeliest_first = np.argsort(-probabilities[np.arange(count), labels[:count]])
+        at_threshold = likeliest_first[min(rank_of(count, alpha), count) - 1]
+        probabilities[count] = probabilities[at_threshold]  # a new picture with a score that is the threshold
         kept = probabilities.copy()
         answer = conformal_sets(probabilities[:count], labels[:count], probabilities[count:], alpha)
         expect(answer is not None, NOTHING)
@@ -331,12 +347,17 @@ def check_sets(conformal_sets) -> str:
     return "The threshold is the score with the right rank, also where there are too few pictures for any promise."
 
 
+def rank_of(count: int, alpha: float) -> int:
+    """Return the rank of the score that is the threshold, from 1."""
+    return int(np.ceil((count + 1) * (1 - alpha) - 1e-9))
+
+
 def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, new: np.ndarray, alpha: float) -> None:
     """Raise ``Wrong`` unless the sets ``(n, classes)`` are the conformal ones."""
     count = len(labels)
     scores = 1 - np.sort(np.take_along_axis(calibration, labels[:, None], axis=1).ravel())[::-1]
     of_largest = np.sort(1 - calibration.max(axis=1))
-    rank = int(np.ceil((count + 1) * (1 - alpha) - 1e-9))
+    rank = rank_of(count, alpha)
     case = f"With {count} calibration pictures and alpha = {alpha:g}, "
 
     def at(threshold: float) -> np.ndarray:
@@ -353,10 +374,11 @@ def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, ne
     low_rank = int(np.ceil((count + 1) * alpha))
     mistakes = [
         (~at(scores[rank - 1]), "these are the classes that are *not* in the sets"),
+        (1 - new < scores[rank - 1], "a class whose score *is* the threshold belongs to the set, too"),
         (
             at(scores[min(rank, count - 1)]),
             "the rank is one too high. Ranks count from 1, places from 0; and if you "
-            "called np.quantile: which score does its method take",
+            "called np.quantile: which score does its method take?",
         ),
         (at(scores[rank - 2]), TOO_LOW),
         (at(float(np.quantile(scores, 1 - alpha))), TOO_LOW),
@@ -370,7 +392,7 @@ def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, ne
         (new >= alpha, "no calibration picture was used: a fixed limit promises nothing"),
     ]
     for made, reason in mistakes:
-        expect(not np.array_equal(sets, made), f"{case}the sets are wrong: {reason}.")
+        expect(not np.array_equal(sets, made), f"{case}the sets are wrong: {ended(reason)}")
     size, wanted = sets.sum(axis=1).mean(), at(scores[rank - 1]).sum(axis=1).mean()
     raise Wrong(f"{case}your sets hold {size:.2f} classes on average; the right ones hold {wanted:.2f}.")
 

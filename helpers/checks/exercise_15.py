@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 import helpers.quiet  # noqa: F401
-from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
+from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, same_arrays
 from helpers.data import emoji10
 from helpers.models import build_backbone, extract_features
 
@@ -37,13 +37,16 @@ def as_maps(answer, shape: tuple[int, ...]) -> np.ndarray:
     return maps.astype(float)
 
 
-def judge_maps(maps: np.ndarray, wanted: dict[str, np.ndarray], reasons: dict[str, str]) -> None:
+def judge_maps(
+    maps: np.ndarray, wanted: dict[str, np.ndarray], reasons: dict[str, str], empty: int | None = None
+) -> None:
     """Raise ``Wrong`` unless the maps are the right ones.
 
     Args:
         maps: the answer.
         wanted: maps by what was done: "right", or one of the usual mistakes.
         reasons: for each mistake, half a sentence.
+        empty: the number of the picture in which no place speaks for the class.
     """
 
     def is_like(other: np.ndarray) -> bool:
@@ -52,7 +55,10 @@ def judge_maps(maps: np.ndarray, wanted: dict[str, np.ndarray], reasons: dict[st
     if is_like(wanted["right"]):
         return
     for name, reason in reasons.items():
-        expect(not is_like(wanted[name]), f"Your maps are not right: {reason}.")
+        expect(not is_like(wanted[name]), f"Your maps are not right: {ended(reason)}")
+    if empty is not None:
+        expect((maps > -1e-6).all(), f"Your maps are not right: {ended(reasons['no relu'])}")
+        expect(not maps[empty].any(), "In one picture, all speaks against the class. Your map of it is not empty.")
     top = maps.max()
     scaled = top > 0 and is_like(wanted["right"] * top / wanted["right"].max())
     expect(not scaled, "The places have the right order, but the scale is another one.")
@@ -80,6 +86,7 @@ def heats(maps: np.ndarray, gradients: np.ndarray) -> dict[str, np.ndarray]:
         "all together": relu(total) / relu(total).max(),
         "no relu": scaled(total, relu(total).max(axis=(1, 2), keepdims=True)),
         "absolute": scaled(np.abs(total)),
+        "lowest moved": scaled(total - total.min(axis=(1, 2), keepdims=True)),
         "relu first": scaled(relu(weights * maps).sum(axis=-1)),
         "place by place": scaled(relu((gradients * maps).sum(axis=-1))),
         "channel mean": scaled(relu((gradients.mean(axis=-1, keepdims=True) * maps).sum(axis=-1))),
@@ -92,6 +99,7 @@ HEATS = {
     "not scaled": "the heat is right, but not scaled. The hottest place of each picture should be 1",
     "all together": "all pictures were divided by the same number. Each picture has its own hottest place",
     "no relu": "places below 0 are still there. They speak against the class",
+    "lowest moved": "you moved the lowest place of each picture to 0. What is below 0 is cut off, not moved",
     "absolute": "you took the absolute value. What speaks against the class is not heat",
     "relu first": "what is below 0 was cut off channel by channel, before the sum. Channels may cancel each other",
     "place by place": "each place has weights of its own: gradient times map. Grad-CAM has one weight for a channel",
@@ -111,7 +119,7 @@ def check_heat(heat_from) -> str:
         answer = as_maps(heat_from(*given), shape[:3])
         same = same_arrays(given, (maps, gradients))
         expect(same, "Your function changes the arrays that it was given.")
-        judge_maps(answer, heats(maps, gradients), HEATS)
+        judge_maps(answer, heats(maps, gradients), HEATS, empty=-1)
     return "Mean gradient of each channel, weighted sum, nothing below 0, each picture scaled; an empty map stays 0."
 
 
@@ -170,6 +178,7 @@ def nested_maps(backbone: keras.Model, head: keras.Model, images, classes) -> di
         "no relu": heat(*right),
         "no relu, softmax": heat(*soft),
         "channel mean": relu(heat(*right, axes=(3,))),
+        "scaled": scaled(relu(heat(*right))),
         "first class": relu(heat(*first)),
         "all pictures": relu(heat(*right, axes=(0, 1, 2))),
         "as it was": heat(*own_soft, axes=(3,)),
@@ -184,6 +193,7 @@ NESTED = {
     "no relu": "places below 0 are still there",
     "no relu, softmax": "places below 0 are still there, and the output of a softmax was differentiated",
     "channel mean": "the mean was taken over the channels. It should be over the places: which axes are they?",
+    "scaled": "they are scaled. Here they are asked for as they are",
     "first class": "all pictures are asked for the class of the first one. Each has its own",
     "all pictures": "the mean was taken over all pictures, too. Each picture has weights of its own",
 }
@@ -210,19 +220,26 @@ def covered_falls(predict: Callable, images: np.ndarray, classes: np.ndarray, pa
     """Return the falls ``(n, side / patch, side / patch)``, by what was done: "right", or one of the usual mistakes."""
     count, side, rows = len(images), images.shape[1] // patch, np.arange(len(images))
     mean = images.mean(axis=(1, 2), keepdims=True)
+    colours = {
+        "black": 0,
+        "one grey": images.mean(axis=(1, 2, 3), keepdims=True) // 1,  # as in a picture of whole numbers
+        "all pictures": images.mean(axis=(0, 1, 2)) // 1,
+    }
     logits = predict(images)
     own = logits.argmax(axis=1)
-    falls = {name: np.zeros((count, side, side)) for name in ("right", "own answer", "black", "kept", "softmax")}
+    falls = {name: np.zeros((count, side, side)) for name in ("right", "own answer", "kept", "softmax", *colours)}
     kept = images.astype(float)
     for row in range(side):
         for column in range(side):
             place = np.s_[:, row * patch : (row + 1) * patch, column * patch : (column + 1) * patch]
-            grey, black = images.astype(float), images.astype(float)
-            grey[place], black[place], kept[place] = mean, 0, mean
-            after = predict(grey)
+            covered = images.astype(float)
+            for name, colour in colours.items():
+                covered[place] = colour
+                falls[name][:, row, column] = (logits - predict(covered))[rows, classes]
+            covered[place] = kept[place] = mean
+            after = predict(covered)
             falls["right"][:, row, column] = (logits - after)[rows, classes]
             falls["own answer"][:, row, column] = (logits - after)[rows, own]
-            falls["black"][:, row, column] = (logits - predict(black))[rows, classes]
             falls["kept"][:, row, column] = (logits - predict(kept))[rows, classes]
             soft = [np.exp(each) / np.exp(each).sum(axis=1, keepdims=True) for each in (logits, after)]
             falls["softmax"][:, row, column] = (soft[0] - soft[1])[rows, classes]
@@ -238,6 +255,8 @@ FALLS = {
     "after": "these are the logits of the covered pictures. By how much did they fall?",
     "own answer": "they show the class that the model names. Asked is the class in `classes`",
     "black": "the patch is black. Asked is the mean colour of the picture",
+    "one grey": "the patch is grey. A mean colour has three numbers, one for each channel",
+    "all pictures": "the patch has the mean colour of all pictures together. Each picture has its own",
     "kept": "the patches stay. Each picture should have one patch at a time",
     "softmax": "these are falls of the probability. Asked is the logit",
     "turned": "rows and columns are exchanged",
@@ -346,6 +365,9 @@ def judge_sanity(answer, calls: list[tuple], before: list[np.ndarray], after: li
         np.array_equal(np.sort(a, axis=None), np.sort(b, axis=None)) for a, b in zip(first, second, strict=True)
     )
     expect(permuted, "The head has new numbers. Shuffle those that it has: the same numbers in another order.")
+    kernel, shuffled = first[-2], second[-2]
+    rows_kept = all((row == kernel).all(axis=1).any() for row in shuffled)
+    expect(not rows_kept, "You shuffled whole rows of an array. Shuffle the numbers in it.")
     expect(same_arrays(after, before), "Afterwards the model is still shuffled. Put its weights back.")
     pairs = [(a.ravel(), b.ravel()) for a, b in zip(maps, changed, strict=True)]
     wanted = {
@@ -429,7 +451,8 @@ def check_suspects(find_shortcut) -> str:
             all(right),
             f"{'The model is right, the class is not' if right[0] else 'It is another model'}. (The models are new "
             "each time.) What changes when the square is put on the pictures? Compare each model with itself, class by "
-            "class: with the square and without it.",
+            "class: with the square and without it. The corner may be any; and mean logits show more than counted "
+            "answers.",
         )
     return "Model and class are right, twice, with models that nobody had seen before."
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from PIL import Image
@@ -150,14 +152,21 @@ def judge_standardise(kind: type, features: np.ndarray) -> None:
             model.save(path)
             loaded = keras.saving.load_model(path)
         except Exception as error:  # whatever the class raises
-            text = str(error)
+            text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras colours what it says
+            lost = re.search(r"has no attribute '(\w+)'", text)
             expect(
                 "Could not locate class" not in text,
                 "The saved model cannot be loaded: Keras does not know your class. Which decorator tells it?",
             )
+            expect(
+                lost is None,
+                f"The loaded layer has no {lost and lost[1]!r}: it was never adapted, so nothing has made that. A file "
+                "holds the arguments and the weights of a layer. Which method does Keras call when it loads, in which "
+                "weights can be made?",
+            )
+            advice = " Does __init__ take **kwargs and pass them on?" if "argument" in text else ""
             raise Wrong(
-                f"The model cannot be saved and loaded: {type(error).__name__}: {text[-160:]}. Does __init__, if you "
-                "have one, take **kwargs and pass them on?"
+                f"The model cannot be saved and loaded: {type(error).__name__}: {shorten(text, 300)}.{advice}"
             ) from error
     expect(
         np.allclose(loaded.predict(features, batch_size=32, verbose=0), answer, atol=1e-3),

@@ -17,8 +17,17 @@ from helpers.profiles import Profile, find_profile
 import keras
 
 
+def room_for_more(labels: np.ndarray, answer: np.ndarray) -> str:
+    """Return the advice for an accuracy that is well above guessing and well below the target."""
+    return "Which part has room: the pictures' size, the scaling, the model, the number of training pictures?"
+
+
 def check_training(
-    targets: Mapping[str, float], train: Callable, profile: Profile | str = "auto", seed: int = 0
+    targets: Mapping[str, float],
+    train: Callable,
+    profile: Profile | str = "auto",
+    seed: int = 0,
+    advise: Callable[[np.ndarray, np.ndarray], str] = room_for_more,
 ) -> str:
     """Let a learner's function train a classifier, and judge it; see ``check_classifier``."""
     classify = train()
@@ -30,22 +39,29 @@ def check_training(
         not isinstance(classify, keras.Model),
         "Your function returns the network. Wanted is a function that returns labels, not scores.",
     )
-    return check_classifier(classify, profile, seed, targets)
+    return check_classifier(classify, profile, seed, targets, advise)
 
 
-def check_classifier(classify: Callable, profile: Profile | str, seed: int, targets: Mapping[str, float]) -> str:
+def check_classifier(
+    classify: Callable,
+    profile: Profile | str,
+    seed: int,
+    targets: Mapping[str, float],
+    advise: Callable[[np.ndarray, np.ndarray], str] = room_for_more,
+) -> str:
     """Judge a classifier on unseen images of a profile's data set.
 
     Args:
         classify: takes images ``(n, 32, 32, 3)`` uint8 in [0, 255]; returns ``(n,)`` labels.
         profile: a profile or its name; with the reader's ``seed`` it says which images are unseen.
         targets: the accuracy to reach, by the profile's name.
+        advise: takes true labels and answers, returns what to look at.
 
     Raises:
         Wrong: it misses the target (the message says by how much), or returns something else than labels.
     """
     profile = find_profile(profile)
-    message = judge_labels(classify, *unseen_images(profile, seed), targets[profile.name])
+    message = judge_labels(classify, *unseen_images(profile, seed), targets[profile.name], advise)
     if profile.dataset == "emoji10":
         expect_no_look_up(classify, new_emoji, targets[profile.name])
     return message
@@ -83,7 +99,13 @@ def expect_no_look_up(classify: Callable, draw: Callable[[int], tuple[np.ndarray
     )
 
 
-def judge_labels(classify: Callable, images: np.ndarray, labels: np.ndarray, target: float) -> str:
+def judge_labels(
+    classify: Callable,
+    images: np.ndarray,
+    labels: np.ndarray,
+    target: float,
+    advise: Callable[[np.ndarray, np.ndarray], str] = room_for_more,
+) -> str:
     """Judge a classifier on unseen images ``(n, 32, 32, 3)`` uint8 with labels ``(n,)``, as ``check_classifier``."""
     answer = _labels_of(classify, images)
     accuracy = float(np.mean(answer == labels))
@@ -93,7 +115,7 @@ def judge_labels(classify: Callable, images: np.ndarray, labels: np.ndarray, tar
     elif target - accuracy < 2 * error:
         advice = "That is close: less than two standard errors."
     else:
-        advice = "Which part has room: the pictures' size, the scaling, the model, the number of training pictures?"
+        advice = advise(labels, answer)
     expect(
         accuracy >= target,
         f"Accuracy {accuracy:.3f} on {len(labels)} unseen pictures; the target is {target:.2f}, so "

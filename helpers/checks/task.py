@@ -36,6 +36,11 @@ def expect(held: object, message: str) -> None:
         raise Wrong(message)
 
 
+def ended(text: str) -> str:
+    """Return a sentence with the full stop that it lacks; a question keeps its mark."""
+    return text if text.endswith(("?", ".")) else f"{text}."
+
+
 def same_arrays(some: Iterable, others: Iterable) -> bool:
     """Tell whether two rows of arrays, such as weights before and after, are equal to the last bit, one by one.
 

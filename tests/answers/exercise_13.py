@@ -4,7 +4,7 @@ from functools import cache, partial
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 import helpers.quiet  # noqa: F401
@@ -137,6 +137,11 @@ def by_accuracy(logits, labels):
     return grid[np.argmax([((logits / t).argmax(axis=1) == labels).mean() for t in grid])]
 
 
+def by_gap(logits, labels):
+    right = (logits.argmax(axis=1) == labels).mean()
+    return brentq(lambda t: softmax(logits / t, axis=1).max(axis=1).mean() - right, 0.05, 50)
+
+
 def in_place(logits, labels):
     T = best_temperature(logits, labels)
     logits /= T
@@ -219,6 +224,12 @@ def sets_at(threshold_of):
         return 1 - new <= threshold_of(scores, len(labels), alpha)
 
     return conformal_sets
+
+
+def sets_below(calibration, labels, new, alpha):
+    n = len(labels)
+    scores = np.append(np.sort(1 - calibration[np.arange(n), labels]), np.inf)
+    return 1 - new < scores[min(int(np.ceil((n + 1) * (1 - alpha))), n + 1) - 1]
 
 
 def of_rank(rank_of):
@@ -317,6 +328,7 @@ WRONG = {
         (lambda z, y: best_temperature(softmax(z, axis=1), y), "went through softmax again"),
         (above_one, "may T be below 1"),
         (by_accuracy, "leaves the logits as they are"),
+        (by_gap, "equals the accuracy"),
         (in_place, "changes the logits"),
         (lambda *given: 1.2 * by_search(*given), "wanted is"),
     ],
@@ -330,7 +342,7 @@ WRONG = {
         (softmax_twice, "softmax was applied twice"),
         (judged_on_calibration, "that of the calibration pictures"),
         (not_scaled, "without the temperature"),
-        (lambda *given: (mended(*given)[0], -mended(*given)[1]), "sign is wrong"),
+        (lambda *given: (mended(*given)[0], -mended(*given)[1]), "its sign is turned"),
     ],
     "13.5": [
         (lambda *given: None, "returns nothing"),
@@ -343,6 +355,7 @@ WRONG = {
         (sets_at(lambda scores, n, alpha: np.quantile(scores, 1 - alpha)), "a little too low"),
         (partial(sets_by_quantile, method="higher"), "one too high"),
         (of_the_likeliest, "belongs to its *true*"),
+        (sets_below, "*is* the threshold"),
         (lambda *given: ~sets_by_sorting(*given), "*not* in the sets"),
         (lambda c, y, new, alpha: new >= alpha, "no calibration picture was used"),
         (lambda c, y, new, alpha: new == new.max(axis=1, keepdims=True), "classes on average"),

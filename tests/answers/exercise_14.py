@@ -143,6 +143,16 @@ def below_own(probabilities, labels):
     return probabilities[np.arange(len(labels)), labels] < thresholds[labels]
 
 
+def none_reached(probabilities, labels):
+    thresholds = [probabilities[labels == k, k].mean() for k in range(probabilities.shape[1])]
+    return np.where(probabilities >= thresholds, probabilities, 0).argmax(axis=1) != labels
+
+
+def furthest_above(probabilities, labels):
+    above = probabilities - [probabilities[labels == k, k].mean() for k in range(probabilities.shape[1])]
+    return (above.max(axis=1) >= 0) & (above.argmax(axis=1) != labels)
+
+
 # 14.4
 def adjusted(logits, old, new):
     return (logits - np.log(old) + np.log(new)).argmax(axis=1)
@@ -223,6 +233,8 @@ WRONG = {
         (out_of_fold(lambda p, labels: named(p, labels, p.mean(axis=0))), "with this label"),
         (out_of_fold(lambda p, labels: p[np.arange(len(p)), labels] < 0.5), "below 0.5"),
         (out_of_fold(below_own), "*another* class"),
+        (out_of_fold(none_reached), "no class reaches its threshold"),
+        (out_of_fold(furthest_above), "furthest above"),
         (lambda *given: ~suspects(*given), "exchanged"),
         (out_of_fold(lambda p, labels: named(p, labels, np.full(p.shape[1], 0.9))), "answers differ"),
     ],
@@ -240,7 +252,7 @@ WRONG = {
         (zeroed, "changes the logits"),
     ],
     "14.5": [
-        ((trained(0), "mini"), "the target is"),
+        ((trained(0), "mini"), "head start"),
         ((trained(2), "mini"), "the target is"),
         ((lambda: lambda images: np.zeros((len(images), 10)), "mini"), "scores for each class"),
         ((lambda: None, "mini"), "must return a function"),

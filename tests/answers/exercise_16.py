@@ -113,6 +113,16 @@ class Attributes(layers.Layer):
         return (features - self.mean) / self.scale
 
 
+@keras.saving.register_keras_serializable("bank_16")
+class InAdaptOnly(layers.Layer):
+    def adapt(self, features):
+        deviation = features.std(axis=0)
+        self.mean, self.scale = features.mean(axis=0), np.where(deviation < 1e-6, 1, deviation).astype("float32")
+
+    def call(self, features):
+        return (features - self.mean) / self.scale
+
+
 class NotRegistered(WithWeights):
     pass
 
@@ -289,6 +299,7 @@ WRONG = {
         (lambda: layers.Dense, "no adapt"),
         (lambda: Attributes, "nothing complains"),
         (lambda: NotRegistered, "Which decorator"),
+        (lambda: InAdaptOnly, "The loaded layer has no 'mean'"),
         (lambda: DividesByZero, "never changes"),
         (lambda: OnlyMean, "the deviation is not divided by"),
         (lambda: Forgets, "gives the features as they are"),
