@@ -104,7 +104,7 @@ def test_a_saved_model_keeps_its_preprocessing(tmp_path):
 
 
 def test_unknown_network_lists_the_known_ones():
-    with pytest.raises(ValueError, match="mini_mobilenet, mini_vgg, mobilenet"):
+    with pytest.raises(ValueError, match="mini_mobilenet, mini_vgg, mini_mobilenet_unlabelled, mobilenet"):
         build_backbone("vgg61", MINI)
 
 

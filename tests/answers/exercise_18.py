@@ -103,7 +103,7 @@ def brighter(pictures, shape, low=0, high=255):
 
 
 def one_change(pictures):
-    return brighter(pictures, (1, 1, 1, 1)), brighter(pictures, (1, 1, 1, 1))
+    return brighter(pictures, (1, 32, 32, 3)), brighter(pictures, (1, 32, 32, 3))
 
 
 def one_view(pictures):
