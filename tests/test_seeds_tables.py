@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from course import CourseError
+from course.run import recipes
 from course.run.gains import METHODS, PANELS, describe, description_in, gains
 from course.run.lessons import NOTEBOOKS, find_lessons
 from course.run.seeds import NEEDED, count_table, keep_measured, lesson_key
@@ -125,6 +126,14 @@ def test_the_picture_of_what_is_gained_is_not_out_of_date():
     for methods in measured.values():
         means = [sum(values) / len(values) for values in methods.values()]
         assert means[-1] > means[0] > 0.1
+
+
+def test_the_picture_of_the_recipes_shows_what_was_measured():
+    table = recipes.recipe_table(recipes.read_rows())
+    assert description_in(recipes.PICTURE) == recipes.describe(table), "run benchmarks/recipes.py"
+    assert set(recipes.TUTORIALS) < set(table.index) and table["test"].between(0.5, 1).all()
+    unfinished = [*recipes.read_rows(), {**recipes.read_rows()[0], "seed": 99}]
+    assert recipes.recipe_table(unfinished).equals(table)
 
 
 def test_a_figure_that_no_claim_has_any_more_is_named(monkeypatch):
