@@ -85,6 +85,7 @@ def pretrain_unlabelled() -> tuple[Backbone, keras.Model, str]:
         parameters=f"{backbone.model.count_params():,}",
         drawings=len(emoji10.source_drawings()),
         epochs=epochs,
+        stages=" and ".join(f"{count} with views of {side} pixels" for count, side, *_ in STAGES),
         per_epoch=f"{PICTURES_PER_EPOCH:,}",
         learning_rate=LEARNING_RATE,
         batch=BATCH,

@@ -33,14 +33,26 @@ def numbers(answer, what: str) -> np.ndarray:
     return array
 
 
-def by_means(few: np.ndarray, labels: np.ndarray, x: np.ndarray, length: bool = True) -> np.ndarray:
-    """Return the class of the nearest class mean for each row of ``x``; of rows with length 1, or as they are."""
+def by_means(few: np.ndarray, labels: np.ndarray, x: np.ndarray, mistake: str = "") -> np.ndarray:
+    """Return the class of the nearest class mean for each row of ``x``, or what one of the usual mistakes gives.
+
+    Args:
+        few: ``(n, features)``.
+        labels: ``(n,)``, whole numbers.
+        x: ``(m, features)``.
+        mistake: a key of ``MEANS_MISTAKES``, or nothing.
+    """
     from sklearn.neighbors import NearestCentroid
     from sklearn.preprocessing import normalize
 
-    if length:
-        few, x = normalize(few), normalize(x)
-    return NearestCentroid().fit(few, labels).predict(x)
+    if mistake not in ("as they are", "only x"):
+        few = normalize(few)
+    if mistake not in ("as they are", "only few"):
+        x = normalize(x)
+    nearest = NearestCentroid().fit(few, labels)
+    if mistake == "means too":
+        nearest.centroids_ = normalize(nearest.centroids_)
+    return nearest.predict(x)
 
 
 def by_neighbour(few: np.ndarray, labels: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -70,6 +82,15 @@ def check_means(nearest_means) -> str:
     return "Each row gets the class of the nearest mean, whatever its length and the names of the classes."
 
 
+MEANS_MISTAKES = {
+    "as they are": "This is what the features give as they are: long vectors pull the means. Is each of them divided "
+    "by its length, those of x too?",
+    "only few": "The labelled vectors have length 1; those of x have not.",
+    "only x": "The vectors of x have length 1, the labelled ones have not: long vectors pull the means.",
+    "means too": "You divide the means by their length as well. Here they are used as they are.",
+}
+
+
 def judge_means(answer: np.ndarray, few: np.ndarray, labels: np.ndarray, x: np.ndarray) -> None:
     """Raise ``Wrong`` unless each row of ``x`` has the class of the nearest mean."""
     wanted = by_means(few, labels, x)
@@ -85,11 +106,10 @@ def judge_means(answer: np.ndarray, few: np.ndarray, labels: np.ndarray, x: np.n
         "stands at that place?",
     )
     agree = float(np.mean(answer == wanted))
-    others = {
-        "This is what the features give as they are: long vectors pull the means. Is each of them divided by its "
-        "length, those of x too?": by_means(few, labels, x, length=False),
-        "This is the nearest single picture. Wanted is the nearest *mean* of a class.": by_neighbour(few, labels, x),
-    }
+    others = {message: by_means(few, labels, x, mistake) for mistake, message in MEANS_MISTAKES.items()}
+    others["This is the nearest single picture. Wanted is the nearest *mean* of a class."] = by_neighbour(
+        few, labels, x
+    )
     for message, other in others.items():
         expect(agree > 0.99 or np.mean(answer == other) < 0.99, message)
     expect(
@@ -110,15 +130,19 @@ def reference_loss(first: np.ndarray, second: np.ndarray, temperature: float, mi
     views = np.concatenate([first, second]).astype(float)
     if mistake != "raw":
         views /= np.linalg.norm(views, axis=1, keepdims=True)
-    logits = views @ views.T / (1.0 if mistake == "warm" else temperature)
+    logits = views @ views.T / {"warm": 1.0, "times": 1 / temperature}.get(mistake, temperature)
     if mistake != "own":
-        np.fill_diagonal(logits, -np.inf)
+        np.fill_diagonal(logits, 0.0 if mistake == "zero" else -np.inf)
     partners = (np.arange(2 * count) + count) % (2 * count)
+    if mistake == "side by side":
+        partners = np.arange(2 * count) ^ 1
     if mistake == "half":
         logits, partners = logits[:count, count:], np.arange(count)
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), partners]
     if mistake == "one_way":
         losses = losses[:count]
+    if mistake == "sign":
+        losses = -losses
     return float(losses.sum() if mistake == "total" else losses.mean())
 
 
@@ -130,6 +154,11 @@ LOSS_MISTAKES = {
     "one_way": "This is the loss of the first views only. The second views look for their partners, too: 2n rows.",
     "half": "Your candidates are the second views only. The other first views are candidates, too.",
     "total": "This is the sum over the views; wanted is the mean.",
+    "zero": "The similarity of a view with itself is 0 in your logits. That rules nothing out: exp(0) is 1. It must be "
+    "so far below the others that its exponential is 0.",
+    "times": "The similarities are multiplied by the temperature; divide them by it.",
+    "side by side": "You take neighbouring rows for partners. First come all first views, then all second views.",
+    "sign": "The sign is wrong: a cross-entropy is never below 0.",
 }
 
 
@@ -245,6 +274,11 @@ def check_choice(choose_source) -> str:
         answer = choose_source(source_table(random), 0.5, 0.1)
     except ValueError:
         return "Validation chose within the budget, and the test pictures judged once."
+    except LookupError as error:
+        raise Wrong(
+            f"No source fits into 0.5 MB and 0.1 s, and your function stops with {type(error).__name__}. Wanted is a "
+            "ValueError: ask first whether any source is left."
+        ) from error
     raise Wrong(f"No source fits into 0.5 MB and 0.1 s, but your function returns {answer!r}. Wanted is a ValueError.")
 
 
@@ -260,6 +294,10 @@ def judge_choice(choose_source: Callable, table: pd.DataFrame, megabytes: float,
     )
     name, accuracy = answer
     expect(isinstance(name, str) and name in table.index, f"{name!r} is no source of the table.")
+    expect(accuracy is not None, f"You return {name!r} and None; wanted are a name and its accuracy.")
+    accuracy = numbers(accuracy, "a name and an accuracy, a number")
+    expect(accuracy.size == 1, f"As an accuracy you return the shape {accuracy.shape}; wanted is one number.")
+    accuracy = float(accuracy.reshape(-1)[0])
     fits = {"megabytes": table["megabytes"] <= megabytes, "seconds": table["seconds"] <= seconds}
     budget = f"With a budget of {megabytes:g} MB and {seconds:g} s"
     for column, inside in fits.items():
@@ -274,10 +312,10 @@ def judge_choice(choose_source: Callable, table: pd.DataFrame, megabytes: float,
     advice = " A source that just uses up the budget is inside it." if edge else ""
     expect(name == wanted, f"{budget}, {name} is not the best by validation.{advice}")
     expect(
-        not np.isclose(float(accuracy), table.loc[name, "validation"]) or accuracy == table.loc[name, "test"],
+        not np.isclose(accuracy, table.loc[name, "validation"]) or accuracy == table.loc[name, "test"],
         "You report the validation accuracy of the winner: it was chosen for it, so it is too high on average.",
     )
-    expect(np.isclose(float(accuracy), table.loc[name, "test"]), f"{accuracy!r} is not the test accuracy of {name}.")
+    expect(np.isclose(accuracy, table.loc[name, "test"]), f"{accuracy!r} is not the test accuracy of {name}.")
 
 
 @cache

@@ -25,6 +25,20 @@ def plain_means(few, labels, x):
     return NearestCentroid().fit(few, labels).predict(x)
 
 
+def half_normalised(few, labels, x):
+    return NearestCentroid().fit(normalize(few), labels).predict(x)
+
+
+def other_half_normalised(few, labels, x):
+    return NearestCentroid().fit(few, labels).predict(normalize(x))
+
+
+def cosine_to_means(few, labels, x):
+    classes = np.unique(labels)
+    means = np.stack([normalize(few)[labels == label].mean(axis=0) for label in classes])
+    return classes[(x @ normalize(means).T).argmax(axis=1)]
+
+
 def neighbours(few, labels, x):
     return labels[(normalize(x) @ normalize(few).T).argmax(axis=1)]
 
@@ -69,6 +83,21 @@ def loss_with(own=False, raw=False, warm=False, rows=slice(None), end=np.mean):
         return end(losses)
 
     return loss
+
+
+def zero_diagonal(first, second, temperature):
+    views = normalize(np.concatenate([first, second]))
+    logits = views @ views.T / temperature * (1 - np.eye(len(views)))
+    partners = np.roll(np.arange(2 * len(first)), len(first))
+    return np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), partners])
+
+
+def side_by_side(first, second, temperature):
+    views = normalize(np.concatenate([first, second]))
+    logits = (views @ views.T / temperature).astype(float)
+    np.fill_diagonal(logits, -np.inf)
+    places = np.arange(len(views))
+    return np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[places, places ^ 1])
 
 
 def halves(first, second, temperature):
@@ -166,6 +195,12 @@ def never_none(table, megabytes, seconds):
         return table["megabytes"].idxmin(), 0.0
 
 
+def last_of_none(table, megabytes, seconds):
+    inside = table[(table.megabytes <= megabytes) & (table.seconds <= seconds)]
+    best = inside.sort_values("validation").index[-1]
+    return best, inside.loc[best, "test"]
+
+
 def sorting(table, megabytes, seconds):
     table.sort_values("validation", inplace=True)
     return choose_source(table, megabytes, seconds)
@@ -198,6 +233,9 @@ WRONG = {
         (lambda few, labels, x: (row for row in x), "wanted is one label"),
         (lambda few, labels, x: np.zeros((len(x), 3)), "returns the shape"),
         (plain_means, "divided by its length"),
+        (half_normalised, "those of x have not"),
+        (other_half_normalised, "the labelled ones have not"),
+        (cosine_to_means, "You divide the means"),
         (neighbours, "the nearest single picture"),
         (places, "the place of the nearest mean"),
         (spoiling, "changes the arrays"),
@@ -211,6 +249,10 @@ WRONG = {
         (loss_with(raw=True), "vectors of length 1"),
         (loss_with(warm=True), "not divided by the temperature"),
         (loss_with(rows=slice(5)), "the first views only"),
+        (lambda first, second, temperature: nt_xent(first, second, 1 / temperature), "are multiplied"),
+        (lambda *given: -nt_xent(*given), "The sign is wrong"),
+        (zero_diagonal, "rules nothing out"),
+        (side_by_side, "neighbouring rows"),
         (halves, "Your candidates"),
         (loss_with(end=np.sum), "the sum over the views"),
         (loss_with(end=lambda losses: losses), "wanted is one number, the mean"),
@@ -241,6 +283,10 @@ WRONG = {
         (choosing(report="validation"), "You report the validation accuracy"),
         (choosing(mask=lambda table, mb, s: (table.megabytes < mb) & (table.seconds < s)), "just uses up the budget"),
         (never_none, "Wanted is a ValueError"),
+        (last_of_none, "stops with IndexError"),
+        (lambda *given: (choose_source(*given)[0], None), "and None"),
+        (lambda *given: (choose_source(*given)[0], "0.7"), "a number"),
+        (lambda *given: (choose_source(*given)[0], [0.7, 0.6]), "wanted is one number"),
         (sorting, "changes the table"),
         (lambda table, *budget: ("VGG", 0.7), "is no source of the table"),
     ],
