@@ -16,7 +16,7 @@ descriptions:
 - "GAP + Dense(1024)" and "Flatten + 2 × Dense(4096)": (a) and (b) of lesson 11, where they are described;
 - the rest: ``notebooks/runs/recipe_once.ipynb`` with the settings of lesson 12.
 
-Prints a table, and writes ``recipes.json`` and ``recipes.png`` into ``docs/results/benchmarks``, for README and site.
+Prints a table, and writes ``recipes.json`` and ``recipes.png`` into ``docs/results/benchmarks``, for the site.
 What is in the first file is not run again: delete it to measure anew, which takes hours.
 """
 

@@ -66,7 +66,7 @@ def pretrain(name: str) -> tuple[Backbone, keras.Model, str]:
     if name == "mini_vgg":
         fold_batch_norm(trained, backbone.model)
     for part in (backbone.model, head):
-        part.set_weights([weight.astype(np.float16).astype(np.float32) for weight in part.get_weights()])
+        round_to_half(part)
     finished = keras.Model(backbone.model.input, head(backbone.model.output))
     finished.compile(loss=network.loss, metrics=["accuracy"])
     loss, accuracy = finished.evaluate(x_test, y_test, verbose=0)
@@ -113,6 +113,11 @@ def fold_batch_norm(trained: keras.Model, plain: keras.Model) -> None:
             gamma, beta, mean, variance = norm.get_weights()
             scale = gamma / np.sqrt(variance + norm.epsilon)
             layer.set_weights([trained.get_layer(layer.name).get_weights()[0] * scale, beta - mean * scale])
+
+
+def round_to_half(model: keras.Model) -> None:
+    """Change the weights to the nearest that float16 holds exactly, so that the file of ``save_half`` loses nothing."""
+    model.set_weights([weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()])
 
 
 def save_half(model: keras.Model, path: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import helpers.quiet  # noqa: F401
-from course.assets.pretrain import save_half
+from course.assets.pretrain import round_to_half, save_half
 from helpers.data import emoji10
 from helpers.models import mini_networks
 from helpers.models.backbones import EMBEDDED_WEIGHTS, Backbone, Preprocessing, build_backbone
@@ -79,7 +79,7 @@ def pretrain_unlabelled() -> tuple[Backbone, keras.Model, str]:
     backbone = build_backbone("mini_mobilenet", PROFILES["mini"], weights=None)
     backbone.model.set_weights(network.get_weights())
     for part in (backbone.model, head):
-        part.set_weights([weight.astype(np.float16).astype(np.float32) for weight in part.get_weights()])
+        round_to_half(part)
     figures = CARD.read_text(encoding="utf-8").format(
         name=NAME,
         parameters=f"{backbone.model.count_params():,}",
