@@ -389,9 +389,11 @@ def test_a_warm_process_gives_the_same_numbers_as_a_new_one(tmp_path, monkeypatc
 
 
 def test_a_process_that_is_killed_is_an_error_not_a_hang(tmp_path, store):
-    notebook = write_notebook(tmp_path / "dies.ipynb", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
-    outcome, _ = run(notebook, store, tmp_path)
+    end = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    notebook = write_notebook(tmp_path / "dies.ipynb", "print('begun')", end)
+    outcome, executed = run(notebook, store, tmp_path)
     assert "died" in outcome.error.lower() or "kernel" in outcome.error.lower()
+    assert text_of(executed) == "begun\n"
 
 
 def test_memory_counts_children():
