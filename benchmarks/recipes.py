@@ -16,7 +16,7 @@ descriptions:
 - "GAP + Dense(1024)" and "Flatten + 2 × Dense(4096)": (a) and (b) of lesson 11, where they are described;
 - the rest: ``notebooks/runs/recipe_once.ipynb`` with the settings of lesson 12.
 
-Prints a table, and writes ``recipes.json`` and ``recipes.png`` into ``docs/results/benchmarks``, for the site.
+Prints a table, and writes ``recipes.json`` and ``recipes.png`` into ``docs/results/benchmarks``, for README and site.
 What is in the first file is not run again: delete it to measure anew, which takes hours.
 """
 
@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from course.run.recipes import LONGER, ROWS, TUTORIALS, draw, read_rows, recipe_table
+from course.run.recipes import LONGER, ROWS, TEST_PICTURES, TUTORIALS, draw, read_rows, recipe_table
 
 SEEDS = 3
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +70,7 @@ class Bench:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
-        profile = replace(PROFILES["cifar10-cpu"], train_size=10000, validation_size=1000, test_size=10000)
+        profile = replace(PROFILES["cifar10-cpu"], train_size=10000, validation_size=1000, test_size=TEST_PICTURES)
         self.seed, self.size, self.data = seed, profile.image_size, load_data(profile, seed)
         self.began = cpu_seconds()
         keras.utils.set_random_seed(seed)
@@ -197,7 +197,7 @@ def run_course(names: list[str], seed: int) -> Iterator[dict]:
     from helpers.notebook.records import METRICS_TYPE, read_records
 
     notebook = ROOT / "notebooks" / "runs" / "recipe_once.ipynb"
-    fixed: dict[str, object] = {"PROFILE": "cifar10-cpu", "SEED": seed, "TRAIN_SIZE": 10000, "TEST_SIZE": 10000}
+    fixed: dict[str, object] = {"PROFILE": "cifar10-cpu", "SEED": seed, "TRAIN_SIZE": 10000, "TEST_SIZE": TEST_PICTURES}
     with tempfile.TemporaryDirectory() as folder:
         runs = {Path(folder) / f"{number}.ipynb": name for number, name in enumerate(names)}
         todo = [Run(notebook, fixed | COURSE[name], path) for path, name in runs.items()]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import nbformat
 import pytest
 
-from course import CourseError
+from course import ROOT, CourseError
 from course.run import recipes
 from course.run.gains import METHODS, PANELS, describe, description_in, gains
 from course.run.lessons import NOTEBOOKS, find_lessons
@@ -131,6 +131,7 @@ def test_the_picture_of_what_is_gained_is_not_out_of_date():
 def test_the_picture_of_the_recipes_shows_what_was_measured():
     table = recipes.recipe_table(recipes.read_rows())
     assert description_in(recipes.PICTURE) == recipes.describe(table), "run benchmarks/recipes.py"
+    assert f"![{recipes.describe(table)}]" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(recipes.TUTORIALS) < set(table.index) and table["test"].between(0.5, 1).all()
     unfinished = [*recipes.read_rows(), {**recipes.read_rows()[0], "seed": 99}]
     assert recipes.recipe_table(unfinished).equals(table)

@@ -98,8 +98,8 @@ def _execute_once(
 def _register_engine() -> None:
     """Tell papermill of an engine that writes the notebook once, also when its kernel dies.
 
-    Papermill writes all of it before and after each cell, text cells too: 3 to 4 CPU seconds of a lesson's 100. Told not to
-    (``request_save_on_cell_execute``), it writes nothing when a kernel dies.
+    Papermill writes all of it before and after each cell, text cells too: 3 to 4 CPU seconds of a lesson's 100.
+    Told not to (``request_save_on_cell_execute``), it writes nothing when a kernel dies.
     """
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.iorw import write_ipynb
