@@ -501,6 +501,9 @@ TURNS = {
         ["(np.arange(2 * n) + n) % (2 * n)", "np.roll(np.arange(2 * n), n)", "[4, 5, 6, 7, 0, 1, 2, 3]"],
         {
             "np.arange(n)": "one number for each",
+            "[4, [5, 6]]": "one number for each",
+            "4": "one number for each",
+            "[[4, 5], 6, 7, 0, 1, 2, 3, 3]": "where does the second view",
             "np.arange(2 * n)": "the views themselves",
             "np.arange(2 * n)[::-1]": "where does the second view",
         },
