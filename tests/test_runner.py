@@ -1,3 +1,5 @@
+import functools
+import io
 import json
 import os
 
@@ -111,6 +113,22 @@ def test_a_report_in_another_folder_needs_no_new_run(folder):
     first = pids(folder)
     main(["run", "--output", str(folder / "other" / "report"), "--profile", "mini"])
     assert pids(folder / "other") == first
+
+
+def test_the_bar_counts_usual_seconds_and_leaves_out_what_the_store_has(folder, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(runner, "tqdm", functools.partial(runner.tqdm, file=terminal, ncols=100))
+    monkeypatch.setattr(runner, "usual_seconds", lambda: {"01_long": 300.0, "02_short": 100.0})
+    paths = [folder / "notebooks" / f"{name}.ipynb" for name in ("00_stored", "01_long", "02_short")]
+    for path in paths:
+        write_lesson(path)
+    runs = [run_of(path, "mini", folder / "report") for path in paths]
+    runner.run_lessons(runs[:1], jobs=1)
+    runner.run_lessons(runs, jobs=1)
+    after_the_long = next(line for line in terminal.getvalue().split("\r") if "2 of 3 done" in line)
+    assert after_the_long.startswith(" 75%|") and " left, " in after_the_long
+    assert "100%|" in terminal.getvalue().split("\r")[-1] and "3 of 3 done" in terminal.getvalue()
 
 
 def test_auto_and_the_profile_it_chooses_are_one_run(monkeypatch, tmp_path):

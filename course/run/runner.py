@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from helpers.execution import Run, run_many
 from helpers.execution.engine import SchedulerError
 
 MEASURED = ROOT / "docs" / "results" / "mini.json"
-LAYOUT = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+LAYOUT = "{percentage:3.0f}%|{bar:20}| [{elapsed}, {remaining} left{postfix}]"
+USUAL = 60.0  # seconds, of a lesson that was never measured
 
 
 def run_lessons(runs: Sequence[Run], jobs: int, fresh: bool = False, scheduler: str | None = None) -> list[dict]:
@@ -37,23 +37,33 @@ def run_lessons(runs: Sequence[Run], jobs: int, fresh: bool = False, scheduler: 
     Raises:
         CourseError: no scheduler answers, or it has no worker.
     """
-    seconds = usual_seconds()
-    longest_first = sorted(runs, key=lambda run: -seconds.get(run.notebook.stem, 60.0))
-    started: dict[str, float] = {}
+    measured = usual_seconds()
+    seconds = {run.executed: measured.get(run.notebook.stem, USUAL) for run in runs}
+    longest_first = sorted(runs, key=lambda run: -seconds[run.executed])
+    running: set[Path] = set()
     results: dict[Path, dict] = {}
-    with contextlib.closing(tqdm(total=len(runs), bar_format=LAYOUT, disable=None)) as bar:
+    # The bar counts usual seconds, not lessons: its guess of what is left allows for the short ones at the end.
+    with contextlib.closing(tqdm(total=sum(seconds.values()), bar_format=LAYOUT, smoothing=0, disable=None)) as bar:
+
+        def say() -> None:
+            names = ", ".join(sorted(executed.name[:2] for executed in running))
+            bar.set_postfix_str(f"{len(results)} of {len(runs)} done" + (f", running: {names}" if names else ""))
 
         def begun(run: Run) -> None:
-            started[run.notebook.stem] = time.perf_counter()
-            bar.set_postfix_str("running: " + ", ".join(sorted(name[:2] for name in started)))
+            running.add(run.executed)
+            say()
 
         finished = run_many(longest_first, STORE, jobs=jobs, scheduler=scheduler, fresh=fresh, begun=begun)
         try:
             for run, outcome in finished:
                 results[run.executed] = result_of(run, outcome)
-                started.pop(run.notebook.stem, None)
                 bar.write(describe(results[run.executed]), file=sys.stdout)
-                bar.update()
+                if scheduler is None and run.executed not in running:  # the store had it: it took no time
+                    bar.total -= seconds[run.executed]
+                else:
+                    bar.update(seconds[run.executed])
+                running.discard(run.executed)
+                say()
         except SchedulerError as error:
             raise CourseError(str(error)) from error
     return [results[run.executed] for run in runs]
@@ -64,7 +74,7 @@ def usual_seconds() -> dict[str, float]:
     try:
         lessons = json.loads(MEASURED.read_text(encoding="utf-8"))["lessons"]
         return {lesson["lesson"]: lesson.get("cpu_seconds") or lesson["seconds"] for lesson in lessons}
-    except (OSError, ValueError, KeyError):  # only the order depends on it
+    except (OSError, ValueError, KeyError):  # only the order and the time that is left depend on it
         return {}
 
 
