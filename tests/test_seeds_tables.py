@@ -88,6 +88,8 @@ def test_each_lesson_that_is_in_a_table_exists():
         ("early stopping, patience 2", [3, 2, 1, 1.1, 1.2], True),
         ("early stopping, patience 3", [3, 2, 1, 1.1, 1.2], False),
         ("schedule: the rate falls to 0", [3, 2, 1.01, 1.0], True),
+        ("schedule: the rate falls to 0", [1.08, 0.91, 0.85, 0.64, 0.61], True),
+        ("schedule: the rate falls to 0", [1.08, 0.91, 0.85, 0.64, 0.58], False),
         ("schedule: the rate falls to 0", [3, 2, 1], False),
         ("demonstration: two epochs", [3, 2], True),
         ("because", [3, 2], False),

@@ -139,8 +139,10 @@ def is_finished(training: dict) -> bool:
     patience = re.match(r"early stopping, patience (\d+)", rule)
     if patience:
         return len(losses) - 1 - losses.index(min(losses)) >= int(patience[1])
-    if rule.startswith("schedule: "):
-        return len(losses) > 1 and losses[-1] > 0.97 * losses[-2]
+    if rule.startswith("schedule: "):  # its last epoch brings next to nothing, or a small part of what all have brought
+        return len(losses) > 1 and (
+            losses[-1] > 0.97 * losses[-2] or losses[-2] - losses[-1] < 0.1 * (losses[0] - losses[-1])
+        )
     return False
 
 
