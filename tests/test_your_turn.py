@@ -17,13 +17,13 @@ import pytest
 from scipy.special import softmax
 
 import helpers.quiet  # noqa: F401
-from helpers.notebook import paired_difference
+from helpers.notebook import paired_difference, shape_of
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 MARK = re.compile(r"this line yourself|\*\*your turn", re.I)
 DOTS = re.compile(r"^(?:\w+ = )?\.\.\.(?= *(?:#.*)?$)", re.M)
 RIGHT, FILL_IN = ("right", "✔"), "fill in"
-ANYTHING = ("None", "'text'", "[1, 2]", "np.zeros((2, 3))", "np.mean")  # right nowhere, and no reason to break
+ANYTHING = ("None", "'text'", "[1, 2]", "[1, [2, 3]]", "np.zeros((2, 3))", "np.mean")  # no reason to break
 
 TRUTHS = np.array([[1, 1, 1, 0, 1, 0], [1, 1, 0, 0, 1, 1], [0, 1, 0, 0, 0, 1], [1, 1, 1, 1, 1, 0]], bool)
 SEEDS = np.array([[0.8, 0.9, 0.7, 0.8, 0.9], [0.6, 0.8, 0.7, 0.7, 0.6], [0.9, 0.7, 0.8, 0.5, 0.6]])
@@ -425,6 +425,7 @@ TURNS = {
     "14 adjust-check": (
         lambda: {
             "logits": np.array([[2.0, 1.0, 0.0], [0.5, 0.4, 0.3]], "float32"),
+            "shape_of": shape_of,
             "frequency": np.array([0.8, 0.15, 0.05]),
         },
         ["logits - np.log(frequency)", "logits + np.log(1 / frequency)", "(logits - np.log(frequency)).tolist()"],
