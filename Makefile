@@ -2,7 +2,7 @@
 # make run         run the lessons, and write build/report/index.html
 # make site        run the lessons that were not run yet, and write build/site/index.html (SOLUTIONS=1: with the solutions)
 # make check-site  read the site in Chromium, which must be installed
-# make test        all checks of the code, and all tests (CI=1: prints the coverage, too)
+# make test        all checks of the code, and all tests (COVERAGE=1: prints the coverage, too; FRESH=1: runs everything again)
 # make test-quick  the checks of the code, and the tests that take no minutes
 # make test-real   the lessons on real CIFAR-10, with ImageNet weights
 # make lint        mend what ruff can mend

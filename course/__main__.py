@@ -120,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     strip_outputs.set_defaults(command=strip_outputs_command)
 
     exercises = commands["exercises"]
+    exercises.add_argument("--nbgrader", type=absolute, metavar="DIR", help="write nbgrader's sources there instead")
     exercises.set_defaults(command=exercises_command)
 
     release = commands["release"]
@@ -311,8 +312,11 @@ def strip_outputs_command(options: argparse.Namespace) -> int:
 
 def exercises_command(options: argparse.Namespace) -> int:
     """Write the exercises; 0 only if nothing had to be changed, as pre-commit expects it."""
-    from course.authoring.exercises import write_exercises
+    from course.authoring.exercises import write_exercises, write_nbgrader_sources
 
+    if options.nbgrader:
+        print(f"{len(write_nbgrader_sources(options.nbgrader))} sources are in {options.nbgrader}.")
+        return 0
     changed = write_exercises()
     for path in changed:
         print(f"wrote {path}")

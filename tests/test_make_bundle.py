@@ -1,3 +1,4 @@
+import ast
 import hashlib
 import io
 import json
@@ -19,13 +20,14 @@ from course.offline import make_bundle
 from course.offline.needs import needs_of, training_images_of
 from helpers.files.downloads import SOURCES
 from helpers.files.hub_modules import _EMBEDDED_MODULES, cached_folder
-from helpers.files.weights import WEIGHTS
+from helpers.files.weights import WEIGHTS, weights_source
 from helpers.profiles import PROFILES
 
 CPU = PROFILES["cifar10-cpu"]
 MODULE = "mobilenet_v2_035_224_feature_vector"
 MODULE_FILES = {f"hub/{MODULE}/saved_model.pb", f"hub/{MODULE}/variables/variables.index"}
-WEIGHTS_FILES = {"models/mobilenet_2_5_224_tf_no_top.h5", "models/mobilenet_2_5_224_tf.h5"}
+SMALL_V2 = "models/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+WEIGHTS_FILES = {"models/mobilenet_2_5_224_tf_no_top.h5", "models/mobilenet_2_5_224_tf.h5", SMALL_V2}
 FILES = {"datasets/cifar10.npz", "models/imagenet_class_index.json"} | MODULE_FILES | WEIGHTS_FILES
 VGG16 = "models/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 LABELS = np.tile([*range(10), 0], 4)  # 8 of class 0, 4 of each other one
@@ -103,7 +105,7 @@ def test_a_bundle_from_a_bundle(made, source, capsys):
     assert sorted(path.name for path in made.parent.iterdir()) == ["made", "source"]
     assert main(["check-bundle", str(made)]) == 0
     page = capsys.readouterr().out
-    assert f"✔ cifar10-cpu: enough, all but lesson 11, which uses {VGG16}" in page
+    assert f"✔ cifar10-cpu: enough, but without {VGG16}: lesson 11 takes another" in page
     assert "✘ cifar10-gpu: not enough. Missing: 5,000 training pictures of each class" in page
 
 
@@ -126,7 +128,8 @@ def test_fewer_training_pictures_are_balanced_and_all_test_pictures_stay(source,
 def fill_caches(folder, monkeypatch):
     """Put what cifar10-cpu needs into the caches, all but the weights with top; return Keras' folder."""
     keras = folder / "keras"
-    write_weights(keras / "models" / "mobilenet_2_5_224_tf_no_top.h5")
+    for name in WEIGHTS_FILES - {"models/mobilenet_2_5_224_tf.h5"}:
+        write_weights(keras / name)
     (keras / "models" / "imagenet_class_index.json").write_text("{}")
     (keras / "datasets").mkdir()
     archive = keras / "datasets" / SOURCES["cifar10"].name
@@ -247,7 +250,7 @@ def test_a_damaged_bundle_is_named(made, capsys, damage, words):
     damage(made / "models" / "mobilenet_2_5_224_tf.h5")
     assert main(["check-bundle", str(made)]) == 1
     page = capsys.readouterr().out
-    assert words in page and "5 files are right" in page
+    assert words in page and "6 files are right" in page
     assert "✘ cifar10-cpu: not enough. Missing: models/mobilenet_2_5_224_tf.h5 (damaged)" in page
     assert "✔ cifar10-cpu" not in page
 
@@ -265,6 +268,13 @@ def test_a_file_that_is_not_listed(made, capsys):
     assert main(["check-bundle", str(made)]) == 1
     page = capsys.readouterr().out
     assert "does not name" in page and "virus.exe" in page and "✔ cifar10-cpu" in page
+
+
+def test_what_macos_and_windows_leave_in_a_folder_is_no_fault(made, capsys):
+    for name in (".DS_Store", "models/._mobilenet_2_5_224_tf.h5", "hub/Thumbs.db", "desktop.ini"):
+        (made / name).write_text("x")
+    assert main(["check-bundle", str(made)]) == 0
+    assert "✘ The manifest" not in capsys.readouterr().out
 
 
 def test_pictures_that_are_listed_but_unreadable(made, capsys):
@@ -292,7 +302,7 @@ def test_needs_are_what_a_bundle_serves():
     for name in ("cifar10-cpu", "cifar10-gpu"):
         needs = needs_of(PROFILES[name])
         assert [need.packed[0] for need in needs if need.optional] == [VGG16]
-        assert len(needs) == 6 and all(need.addresses for need in needs)
+        assert len(needs) == 7 and all(need.addresses for need in needs)
 
 
 def listing(folder):
@@ -336,3 +346,14 @@ def test_a_bundle_is_large_enough_for_lesson_09():
         values = {"profile": profile}
         exec(lines, values)
         assert training_images_of(profile) >= values["pool_size"] + profile.validation_size
+
+
+def test_a_bundle_has_the_networks_of_lesson_18():
+    cells = json.loads((ROOT / "notebooks" / "18_other_sources.ipynb").read_text(encoding="utf-8"))["cells"]
+    data = next("".join(cell["source"]) for cell in cells if cell["id"] == "data")
+    real = ast.literal_eval(data.split("real = ")[1].split("\n")[0])
+    for profile in (CPU, PROFILES["cifar10-gpu"]):
+        packed = [need.packed[0] for need in needs_of(profile)]
+        for name in real:
+            alpha = profile.alphas.get(name, next(iter(WEIGHTS[name].alphas), None))
+            assert f"models/{weights_source(name, alpha).name}" in packed

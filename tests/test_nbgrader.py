@@ -1,4 +1,4 @@
-"""nbgrader hands out and grades the exercises from the solutions, unchanged."""
+"""nbgrader hands out and grades the exercises from the sources that the course writes for it."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from course.authoring.exercises import ROOT, SOLUTIONS
+from course.authoring.exercises import ROOT, write_nbgrader_sources
 
 nbgrader = pytest.importorskip("nbgrader", reason="pip install .[instructor]")
 NAME = "03_feature_extraction.ipynb"
@@ -25,8 +25,7 @@ def test_generate_and_autograde(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     (tmp_path / "helpers").symlink_to(ROOT / "helpers")  # the set-up cell looks for it above the notebook
     source = tmp_path / "source" / "exercise_03" / NAME
-    source.parent.mkdir(parents=True)
-    shutil.copy(SOLUTIONS / NAME, source)
+    assert source in write_nbgrader_sources(tmp_path / "source")
 
     config = Config()
     config.CourseDirectory.root = str(tmp_path)
@@ -37,7 +36,9 @@ def test_generate_and_autograde(tmp_path, monkeypatch):
     api = NbGraderAPI(config=config)
     assert api.generate_assignment("exercise_03")["success"]
     release = tmp_path / "release" / "exercise_03" / NAME
-    assert "NotImplementedError" in release.read_text() and "GlobalAveragePooling2D()(" not in release.read_text()
+    handed_out = release.read_text()
+    assert "NotImplementedError" in handed_out and "GlobalAveragePooling2D()(" not in handed_out
+    assert "**Why.**" not in handed_out
 
     for student, answer in (("untouched", release), ("right", source)):
         handed_in = tmp_path / "submitted" / student / "exercise_03" / NAME

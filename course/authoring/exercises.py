@@ -40,6 +40,23 @@ def write_exercises(solutions: Path = SOLUTIONS, exercises: Path = EXERCISES) ->
     return changed
 
 
+def write_nbgrader_sources(folder: Path, solutions: Path = SOLUTIONS) -> list[Path]:
+    """Write for each exercise the notebook from which nbgrader makes its own, ``exercise_03/03_title.ipynb``.
+
+    That is the solution without the cells that explain it: nbgrader would hand them out. Returns the files written.
+
+    Raises:
+        CourseError: a solution cannot be read.
+    """
+    written = []
+    for path in sorted(solutions.glob("[0-9][0-9]_*.ipynb")):
+        target = folder / f"exercise_{path.name[:2]}" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save(without_explanations(committed_form(read(path))), target)
+        written.append(target)
+    return written
+
+
 def committed_form(notebook):
     """Return a solution without outputs, with nbgrader's metadata on its tasks and checks."""
     notebook = copy.deepcopy(notebook)
@@ -71,8 +88,7 @@ def student_version(solution):
     Raises:
         CourseError: marks that do not match, or a task without marks or without check.
     """
-    exercise = copy.deepcopy(solution)
-    exercise.cells = [cell for cell in exercise.cells if "solution" not in cell.metadata.get("tags", [])]
+    exercise = without_explanations(solution)
     for cell in exercise.cells:
         if cell.id == "title":  # its links open the exercise
             cell.source = cell.source.replace("/solutions/", "/exercises/")
@@ -90,6 +106,13 @@ def student_version(solution):
         if "SOLUTION" in cell.source:
             raise CourseError(f"The marks in the cell {cell.id} do not match, or it is no task.")
     return exercise
+
+
+def without_explanations(solution):
+    """Return a copy of a solution without the cells that only it has."""
+    notebook = copy.deepcopy(solution)
+    notebook.cells = [cell for cell in notebook.cells if "solution" not in cell.metadata.get("tags", [])]
+    return notebook
 
 
 def stub_of(message: str, marked: re.Match[str]) -> str:

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from course import ROOT
 from course.doctor.caches import broken_in_course, broken_in_hub, broken_in_keras, is_cached, why_not_writable
 from course.offline.check_bundle import inspect_bundle, is_damaged, shortages
-from course.offline.needs import Need, needs_of
+from course.offline.needs import WITHOUT_IT, Need, needs_of
 from course.run.store import STORE
 from helpers.files.bundle import SourceError, bundle_place
 from helpers.files.cache import cache_root
@@ -39,7 +39,7 @@ from helpers.notebook.session import KERAS_SETTINGS
 from helpers.profiles import PROFILES, Profile
 
 GIGABYTE = 1e9
-MEMORY_FOR_MINI, MEMORY_FOR_CIFAR10 = 2.5e9, 4.5e9  # the most that a lesson takes, measured
+MEMORY_FOR_MINI, MEMORY_FOR_CIFAR10 = 3.2e9, 4.6e9  # the most that a lesson takes, measured
 DISK_SPACE = 1e9  # data, weights and features of all lessons
 NETWORK_SECONDS, TENSORFLOW_SECONDS = 5, 60
 LINES = textwrap.TextWrapper(
@@ -412,7 +412,7 @@ def look_at_profile(profile: Profile, facts: Facts) -> Finding:
     if len(elsewhere) > len(nowhere):
         text += f", with {len(elsewhere) - len(nowhere)} downloads"
     if nowhere:
-        text += f", all but lesson 11, which uses {', '.join(need.packed[0] for need in nowhere)}"
+        text += f", but without {', '.join(need.packed[0] for need in nowhere)}: {WITHOUT_IT}"
     if profile.name == "cifar10-gpu" and not facts.gpu:
         return Finding(f"{text}; but it is made for a GPU, and none is visible", "use cifar10-cpu or mini")
     return Finding(text)

@@ -27,6 +27,7 @@ LONGEST_CELL, LONGEST_CODE = 50_000, 500_000  # characters of a cell's code, and
 MOST_CELLS = 500  # with code, in a notebook; an exercise has about 20
 MADE_BY_PROGRAMS = {".git", ".ipynb_checkpoints", ".DS_Store", ".idea", ".vscode", ".venv", ".cache", ".Trash"}
 OWN = {"setup", "parameters", "begin"}  # cells in which the course's own text always runs
+COPY_OF = r"(Copy of )*"  # what Colab puts before the name of a copy
 COPY = r"(-Copy\d+|-\d+| ?\(\d+\))?"  # what Jupyter and browsers add to the name of a second copy
 CHECK = re.compile(r'^check\(\s*["\'](\d+)\.(\d+)["\']', re.MULTILINE)
 
@@ -83,7 +84,7 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[Unread]]:
             unread.append(Unread(student, file.as_posix(), str(error)))
             continue
         if len(file.parts) == 1:
-            student = re.sub(re.escape(Path(exercise).stem) + COPY, "", file.stem).strip(" _-") or file.stem
+            student = re.sub(COPY_OF + re.escape(Path(exercise).stem) + COPY, "", file.stem).strip(" _-") or file.stem
         found.append(Submission(student, file.as_posix(), exercise, steps_of(cells, exercise)))
     handed_in = Counter((submission.student, submission.exercise) for submission in found)
     for submission in [each for each in found if handed_in[each.student, each.exercise] > 1]:

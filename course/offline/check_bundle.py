@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course.offline.needs import IMAGES, Need, needs_of, training_images_of
+from course.offline.needs import IMAGES, WITHOUT_IT, Need, needs_of, training_images_of
 from helpers.files.bundle import SourceError, check_file, read_manifest
 from helpers.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+LEFT_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # macOS and Windows put them where they show a folder
 
 
 def inspect_bundle(folder: Path) -> tuple[dict[str, str], list[str], dict[str, dict]]:
@@ -39,9 +42,14 @@ def inspect_bundle(folder: Path) -> tuple[dict[str, str], list[str], dict[str, d
     unlisted = [
         f"The manifest does not name {path}, so nobody knows whether it is right. Delete it."
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path not in known
+        if path.is_file() and path not in known and not is_left_by_system(path)
     ]
     return damaged, unlisted, right
+
+
+def is_left_by_system(path: Path) -> bool:
+    """Tell whether macOS or Windows made a file of itself; on other disks, macOS also makes ``._NAME`` for NAME."""
+    return path.name in LEFT_BY_SYSTEMS or path.name.startswith("._")
 
 
 def shortages(folder: Path, files: Mapping[str, dict], damaged: Mapping[str, str], profile: Profile) -> Iterator:
@@ -121,7 +129,7 @@ def serves(folder: Path, files: Mapping[str, dict], damaged: Mapping[str, str], 
     without = ", ".join(words for need, words in short if need.optional)
     if lacks:
         return f"✘ {profile.name}: not enough. Missing: {lacks}"
-    return f"✔ {profile.name}: enough" + (f", all but lesson 11, which uses {without}" if without else "")
+    return f"✔ {profile.name}: enough" + (f", but without {without}: {WITHOUT_IT}" if without else "")
 
 
 def damage_of_weights(path: Path) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from course.offline.check_bundle import count_rarest, damage_of_weights, shortage_of_labels
-from course.offline.needs import IMAGES, Need, needs_of, training_images_of
+from course.offline.needs import IMAGES, WITHOUT_IT, Need, needs_of, training_images_of
 from helpers.data.datasets import read_cifar10
 from helpers.files.bundle import MissingSourceError, SourceError, bundle_place, digest_of
 from helpers.files.cache import write_beside
@@ -121,7 +121,7 @@ def find_parts(profile: Profile, train_images: int | None) -> list[Part]:
         except (MissingSourceError, HubModuleError) as error:
             reasons = str(error).split("Tried:\n")[-1]
             if need.optional:
-                print(f"• left out: {need.packed[0]}, which lesson 11 uses; it cannot be had now:\n{reasons}")
+                print(f"• left out: {need.packed[0]} ({WITHOUT_IT}); it cannot be had now:\n{reasons}")
             else:
                 failures.append(f"{need.packed[0]}\n{reasons}")
         else:

@@ -9,7 +9,9 @@ from helpers.files.weights import WEIGHTS, weights_source
 from helpers.profiles import Profile
 
 IMAGES = "datasets/cifar10.npz"  # CIFAR-10, as a bundle holds it
-CAPSTONE = "vgg16"  # lesson 11
+COMPARED = ("mobilenet", "mobilenet_v2")  # lesson 18
+CAPSTONE = "vgg16"  # lessons 11 and 18
+WITHOUT_IT = "lesson 11 takes another network, lesson 18 leaves it out"  # without what is optional
 POOL = 15_000  # lesson 09 draws its labels from so many pictures, where a profile has 1,000 labels of each class
 
 
@@ -21,7 +23,7 @@ class Need:
         packed: files of a bundle, such as "models/x.h5"; any one of them serves.
         source: where the file comes from; None for a hub module.
         handles: of the hub module, the first that is to be had serves; empty for a file.
-        optional: whether all lessons but one can do without it.
+        optional: whether all lessons can do without it; see ``WITHOUT_IT``.
     """
 
     packed: tuple[str, ...]
@@ -55,7 +57,10 @@ def needs_of(profile: Profile) -> list[Need]:
     if any("://" in handle for handle in profile.hub_modules):
         names = [handle for handle in profile.hub_modules if "://" not in handle]
         needs.append(Need(tuple(f"hub/{name}/saved_model.pb" for name in names), handles=profile.hub_modules))
-    if CAPSTONE not in profile.stand_ins:
+    if not profile.stand_ins:
+        alphas = {name: profile.alphas.get(name, WEIGHTS[name].alphas[0]) for name in COMPARED}
+        compared = [need_of(weights_source(name, alpha)) for name, alpha in alphas.items()]
+        needs += [need for need in compared if need not in needs]
         needs.append(need_of(weights_source(CAPSTONE), optional=True))
     return needs
 

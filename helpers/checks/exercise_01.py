@@ -292,7 +292,7 @@ TASKS = {
         (
             "Write down what 0, 127.5 and 255 must become. Which two steps of arithmetic do that?",
             "Read about numpy.ndarray.astype: it gives a new array. Operators such as /= work in the old one.",
-            "First pictures.astype to float32, then divide by half of 255, then subtract 1; return the result.",
+            "First images.astype to float32, then divide by half of 255, then subtract 1; return the result.",
         ),
     ),
     "1.2": Task(

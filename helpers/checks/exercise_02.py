@@ -433,7 +433,7 @@ TASKS = {
             "Do not move pictures: choose indices. One permutation serves pictures and labels.",
             "Read about sklearn.model_selection.train_test_split: stratify, test_size, random_state; in which order "
             "does it return?",
-            "train_test_split(pictures, labels, test_size=…, stratify=labels, random_state=seed) gives x, x, y, y: put "
+            "train_test_split(images, labels, test_size=…, stratify=labels, random_state=seed) gives x, x, y, y: put "
             "them in the order x, y, x, y.",
         ),
     ),

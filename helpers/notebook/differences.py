@@ -59,8 +59,8 @@ def paired_difference(first: ArrayLike, second: ArrayLike) -> Difference:
     """Compare two models on the same pictures, or two ways to train with the same seeds.
 
     The difference is taken pair by pair. What both share, such as hard pictures or a lucky draw, drops out, so that the
-    standard error is smaller than that of two separate accuracies. For right and wrong answers, the mean divided by its
-    error is nearly the statistic of McNemar's test (McNemar 1947, doi:10.1007/BF02295996): only the pictures on which
+    standard error is smaller than that of two separate accuracies. For right and wrong answers, (mean / error)² is
+    nearly the statistic of McNemar's test (McNemar 1947, doi:10.1007/BF02295996): only the pictures on which
     exactly one model is right decide. With one training of each, the error says what other pictures might change
     (*picture luck*); with one value for each seed, what other trainings might change (*training luck*).
 

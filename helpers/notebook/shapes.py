@@ -1,7 +1,11 @@
 """The shape of what a reader has written, which may be anything."""
 
-import numpy as np
-from numpy.typing import ArrayLike
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # this room is also used where NumPy is not
+    from numpy.typing import ArrayLike
 
 
 def shape_of(answer: ArrayLike) -> tuple[int, ...] | str:
@@ -9,6 +13,8 @@ def shape_of(answer: ArrayLike) -> tuple[int, ...] | str:
 
     ``numpy.shape`` raises ValueError for the latter: https://numpy.org/doc/stable/reference/generated/numpy.shape.html
     """
+    import numpy as np
+
     try:
         return np.shape(answer)
     except ValueError:
