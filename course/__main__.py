@@ -311,7 +311,7 @@ def strip_outputs_command(options: argparse.Namespace) -> int:
 
 
 def exercises_command(options: argparse.Namespace) -> int:
-    """Write the exercises; 0 only if nothing had to be changed, as pre-commit expects it."""
+    """Write the exercises; 0 only if nothing had to be changed, as pre-commit expects it. Or nbgrader's sources."""
     from course.authoring.exercises import write_exercises, write_nbgrader_sources
 
     if options.nbgrader:

@@ -49,7 +49,7 @@ def work(tmp_path):
 @pytest.fixture
 def lesson(work):
     """The lesson's variables, with a scheduler and two workers that its cells have started."""
-    variables = {"work": work, "root": ROOT, "sys": sys, "time": time, "PATIENCE": 120, "run_sweep": run_sweep}
+    variables = {"work": work, "root": ROOT, "sys": sys, "time": time, "TIME_LIMIT": 120, "run_sweep": run_sweep}
     variables |= {"point": work / "point.ipynb", "points": POINTS}
     try:
         for cell in ("dask", "dask-start"):

@@ -46,10 +46,13 @@ def write_nbgrader_sources(folder: Path, solutions: Path = SOLUTIONS) -> list[Pa
     That is the solution without the cells that explain it: nbgrader would hand them out. Returns the files written.
 
     Raises:
-        CourseError: a solution cannot be read.
+        CourseError: there are no solutions, or one cannot be read.
     """
-    written = []
-    for path in sorted(solutions.glob("[0-9][0-9]_*.ipynb")):
+    written: list[Path] = []
+    sources = sorted(solutions.glob("[0-9][0-9]_*.ipynb"))
+    if not sources:
+        raise CourseError(f"There are no solutions in {solutions}; the zip for students has none. Use your clone.")
+    for path in sources:
         target = folder / f"exercise_{path.name[:2]}" / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         save(without_explanations(committed_form(read(path))), target)
@@ -90,8 +93,6 @@ def student_version(solution):
     """
     exercise = without_explanations(solution)
     for cell in exercise.cells:
-        if cell.id == "title":  # its links open the exercise
-            cell.source = cell.source.replace("/solutions/", "/exercises/")
         role = ROLE.fullmatch(cell.id)
         if role and role[1] == "task":
             number = f"{role[2]}.{role[3]}"
@@ -109,9 +110,12 @@ def student_version(solution):
 
 
 def without_explanations(solution):
-    """Return a copy of a solution without the cells that only it has."""
+    """Return a copy of a solution without the cells that only it has, and with the links of the exercise."""
     notebook = copy.deepcopy(solution)
     notebook.cells = [cell for cell in notebook.cells if "solution" not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        if cell.id == "title":  # its links open the exercise
+            cell.source = cell.source.replace("/solutions/", "/exercises/")
     return notebook
 
 

@@ -48,7 +48,7 @@ def inspect_bundle(folder: Path) -> tuple[dict[str, str], list[str], dict[str, d
 
 
 def is_left_by_system(path: Path) -> bool:
-    """Tell whether macOS or Windows made a file of itself; on other disks, macOS also makes ``._NAME`` for NAME."""
+    """Tell whether macOS or Windows made a file on its own; on other disks, macOS also makes ``._NAME`` for NAME."""
     return path.name in LEFT_BY_SYSTEMS or path.name.startswith("._")
 
 
