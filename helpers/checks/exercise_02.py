@@ -421,9 +421,9 @@ TASKS = {
         check_cnn,
         (
             "Three things in order: rescale the pixels; convolve and make the maps smaller; turn maps into scores.",
-            "Read about keras.layers.Rescaling, Conv2D, MaxPooling2D, GlobalAveragePooling2D and Dense.",
+            "Read about keras.layers.Rescaling, Conv2D, MaxPooling2D, Flatten and Dense.",
             "Input, Rescaling(1 / 127.5, offset=-1), three times Conv2D with relu and MaxPooling2D, more filters each "
-            "time, global pooling, Dense(classes) without activation.",
+            "time, Flatten, Dense(classes) without activation.",
         ),
     ),
     "2.2": Task(

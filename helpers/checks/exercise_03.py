@@ -55,7 +55,7 @@ def check_extractor(make_feature_extractor) -> str:
             if np.allclose(features, changed, atol=1e-3):
                 raise Wrong(f"Your model {name} first. The backbone preprocesses them itself, so that is too much.")
         raise Wrong("The shape is right, but the numbers are not the means of the backbone's last feature maps.")
-    return f"Your model turns each picture into {maps.shape[-1]} numbers, the means of the last feature maps."
+    return f"Your model gives the means of the last feature maps, {maps.shape[-1]} numbers in the network of the check."
 
 
 def check_features(bottleneck_features) -> str:
@@ -256,7 +256,12 @@ def check_difference(compare) -> str:
         _check_error(error, spread / n**0.5, spread, [first.mean(), second.mean()], n)
         seen = f"The difference is {mean:.3f}, its standard error {spread / n**0.5:.4f}; your word is {word!r}. "
         expect(word in ("beats", "loses", "ties"), f'{seen}Wanted is "beats", "loses" or "ties".')
-        expect(word == verdict, f"{seen}By the rule, only more than *two* standard errors count.")
+        expect(
+            word in (verdict, "ties") or verdict == "ties", f"{seen}The sign says who leads: it is first minus second."
+        )
+        more = "That is more than two standard errors. A difference may have either sign."
+        less = "By the rule, only more than *two* standard errors count."
+        expect(word == verdict, seen + (less if verdict == "ties" else more))
     return "Only the pictures count on which exactly one model is right, and only two standard errors are a difference."
 
 

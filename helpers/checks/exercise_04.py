@@ -403,10 +403,10 @@ TASKS = {
         "reach the target accuracy with a head on stored feature maps",
         partial(check_training, TARGETS),
         (
-            "Put 4.2, 4.3 and 4.4 together. Which head did the lesson train on all pictures?",
+            "Put 4.2, 4.3 and 4.4 together. How many labels did the lesson's finished model have?",
             "Read about extract_features, and about the arguments epochs and batch_size of fit.",
-            "Maps of all training pictures, the head with 1,024, about ten epochs; return a function that takes the "
-            "argmax of the assembled model's logits.",
+            "Maps of up to 10,000 training pictures, the head with 1,024, about ten epochs; return a function that takes "
+            "the argmax of the assembled model's logits.",
         ),
     ),
 }

@@ -200,12 +200,13 @@ def check_preparation(prepare_for_fine_tuning) -> str:
             expect(learning, f"{words}, nothing can learn after your function: everything is frozen.")
             expect_batch_norm_frozen(model, words)
             missing = expected - learning
+            passing = "Setting the model's flag to True passes nothing down if it is True already."
             expect(
                 not missing,
                 f"{words}, {len(missing)} layer{'s' * (len(missing) > 1)} other than BatchNorm "
                 f"{'are' if len(missing) > 1 else 'is'} frozen after your function: "
-                f"{listed(name for name in (layer.name for layer in model.layers) if name in missing)}. Setting the "
-                "model's flag to True passes nothing down if it is True already.",
+                f"{listed(name for name in (layer.name for layer in model.layers) if name in missing)}. "
+                f"{'Which layers does your function choose?' if start == 'frozen' else passing}",
             )
     keras.utils.set_random_seed(7)
     model = small_network()

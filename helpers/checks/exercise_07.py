@@ -200,10 +200,10 @@ def check_can_be_fine_tuned(can_be_fine_tuned) -> str:
     statistics = keras.layers.Normalization()
     statistics.build((None, 3))
     cases = (
-        (KerasLayer(small_module()), True, "a frozen hub layer", "While a layer is frozen, what does its list of "
-         "trainable weights say?"),
         (PlainWrapper(module, True), False, "a plain wrapper whose flag is True", "A flag says what is wanted, not "
          "that there is anything to train. What does Keras see in the layer?"),
+        (KerasLayer(small_module()), True, "a frozen hub layer", "While a layer is frozen, what does its list of "
+         "trainable weights say?"),
         (PlainWrapper(module, False), False, "a frozen plain wrapper", "Is there anything for which your function says "
          "False?"),
         (keras.layers.Lambda(lambda pixels: module(pixels)), False, "a Lambda layer around a module", "Keras does not "

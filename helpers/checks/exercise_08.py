@@ -264,12 +264,13 @@ def judge_tuning(answer, runs: Runs, settings: list[float], best: float) -> None
         setting == best,
         f"Your function chooses {setting:g}. The validation pictures are for choosing: which setting is best there?",
     )
-    expect(tested == [best], "Your function does not ask once for the test accuracy of the setting that it chose.")
-    expect(
-        np.isclose(float(accuracy), runs.accuracies["test"][best]),
+    too_high = (
         f"Your function reports {float(accuracy):.2f}. The accuracy that was used for choosing is too high: the best "
-        "of many had luck, too. Report the one on the test pictures.",
+        "of many had luck, too. Report the one on the test pictures."
     )
+    expect(tested or not np.isclose(float(accuracy), runs.accuracies["validation"][best]), too_high)
+    expect(tested == [best], "Ask for the test accuracy of the chosen setting, exactly once.")
+    expect(np.isclose(float(accuracy), runs.accuracies["test"][best]), too_high)
 
 
 TARGETS = {"mini": 0.70, "cifar10-cpu": 0.56, "cifar10-gpu": 0.75}

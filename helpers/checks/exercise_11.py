@@ -366,7 +366,8 @@ TASKS = {
         (
             "The model has three layers. In which of them are the layers of the block?",
             "Read about Layer.trainable: what happens inside a model when its own flag is set? And str.startswith.",
-            'First freeze all of the backbone; then, in a loop, unfreeze layers whose names begin with block + "_".',
+            'First freeze all of the backbone; then, in a loop, unfreeze layers whose names begin with block + "_". '
+            "The head learns, too.",
         ),
     ),
     "11.2": Task(

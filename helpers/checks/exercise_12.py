@@ -476,7 +476,8 @@ TASKS = {
         check_two_rates,
         (
             "A pattern with a name works for one network. What tells for sure that a weight belongs to the backbone?",
-            "Read about keras.optimizers.MultiOptimizer: it takes a function of the weight, too. And id().",
+            "Read about MultiOptimizer (of helpers.models, or of keras.optimizers since Keras 3.15): it takes a "
+            "function of the weight, too. And id().",
             "Collect the ids of backbone.weights in a set; the function returns one of two Adams made before it.",
         ),
     ),
@@ -522,7 +523,8 @@ TASKS = {
         (
             "The recipe of lesson 06 falls short. Which ingredients earned something in the table of lesson 12?",
             "Read about keras.layers.RandomTranslation, and keras.optimizers.schedules.CosineDecay.",
-            "Head folded in; all blocks but BatchNorm; flips and crops; warm-up and cosine; 20 epochs.",
+            "Head first; all blocks but BatchNorm; flips and crops; warm-up and cosine; 20 epochs; the logits of a "
+            "picture and of its mirror image, added.",
         ),
     ),
 }

@@ -312,11 +312,11 @@ TASKS = {
         ),
     ),
     "14.2": Task(
-        "find the bug: a loss and an accuracy for logits",
+        "find the two bugs: a loss and an accuracy for logits",
         check_compile,
         (
-            "Both the loss and the metric get the outputs of Dense(1). Which of the two believes that these are "
-            "probabilities?",
+            "Both the loss and the metric get the outputs of Dense(1). What does each of the two believe that these "
+            "outputs are?",
             "Read about keras.losses.BinaryCrossentropy (from_logits), and keras.metrics.BinaryAccuracy (threshold).",
             'BinaryCrossentropy(from_logits=True), and metrics=[BinaryAccuracy(threshold=0.0, name="accuracy")].',
         ),

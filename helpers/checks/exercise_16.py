@@ -477,7 +477,7 @@ TASKS = {
         ),
     ),
     "16.3": Task(
-        "find the bug in callbacks",
+        "find the four bugs in callbacks",
         check_callbacks,
         (
             "Four things are wrong: the figure, its direction, how often it is written, and where.",

@@ -19,7 +19,10 @@ import keras
 
 def room_for_more(labels: np.ndarray, answer: np.ndarray) -> str:
     """Return the advice for an accuracy that is well above guessing and well below the target."""
-    return "Which part has room: the pictures' size, the scaling, the model, the number of training pictures?"
+    return (
+        "Which part has room: the scaling, the model and its settings, where a network is trained the epochs and the "
+        "learning rate, or, where the task leaves it open, the number of training pictures?"
+    )
 
 
 def check_training(

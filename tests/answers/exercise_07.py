@@ -254,7 +254,7 @@ WRONG = {
         (tuned(loss=keras.losses.CategoricalCrossentropy(from_logits=True)), "integer"),
     ],
     "7.3": [
-        (lambda layer: layer.trainable, "While a layer is frozen"),
+        (lambda layer: layer.trainable, "A flag says what is wanted"),
         (lambda layer: len(layer.trainable_weights) > 0, "While a layer is frozen"),
         (lambda layer: isinstance(layer, KerasLayer) or layer.trainable, "A flag says what is wanted"),
         (lambda layer: True, "A flag says"),
