@@ -405,8 +405,8 @@ TASKS = {
         (
             "Put 4.2, 4.3 and 4.4 together. How many labels did the lesson's finished model have?",
             "Read about extract_features, and about the arguments epochs and batch_size of fit.",
-            "Maps of up to 10,000 training pictures, the head with 1,024, about ten epochs; return a function that takes "
-            "the argmax of the assembled model's logits.",
+            "Maps of up to 10,000 training pictures, the head with 1,024, about ten epochs; return a function that "
+            "takes the argmax of the assembled model's logits.",
         ),
     ),
 }
