@@ -189,6 +189,16 @@ def probabilities():
     return lambda images: np.full((len(images), 10), 0.1)
 
 
+def one_sided(first, second):
+    mean, error, _ = by_pairs(first, second)
+    return mean, error, "beats" if mean > 2 * error else "ties"
+
+
+def the_other_leads(first, second):
+    mean, error, word = by_pairs(first, second)
+    return mean, error, {"beats": "loses", "loses": "beats"}.get(word, word)
+
+
 RIGHT = {
     "3.1": [functional, sequential, by_average_pooling, by_operation],
     "3.2": [by_predict, by_loop, by_call],
@@ -246,6 +256,8 @@ WRONG = {
         (lambda a, b: (by_pairs(a, b)[0], 100 * by_pairs(a, b)[1], "beats"), "in points. Wanted is a share"),
         (lambda a, b: verdict(*by_pairs(a, b)[:2], limit=1), "more than *two*"),
         (lambda a, b: (*by_pairs(a, b)[:2], "better"), "Wanted is"),
+        (one_sided, "may have either sign"),
+        (the_other_leads, "The sign says who leads"),
         (lambda a, b: (0.01, *by_pairs(a, b)[1:]), "but your function says"),
         (lambda a, b: (by_pairs(a, b)[0], 0.5, "beats"), "expected is"),
         (lambda a, b: by_pairs(a, b)[2], "three things"),

@@ -136,6 +136,16 @@ def reports_validation(settings, score):
     return best, score(best, "validation")
 
 
+def never_asks_the_test(settings, score):
+    best = max(settings, key=lambda setting: score(setting, "validation"))
+    return best, score(best, "validation")
+
+
+def asks_twice(settings, score):
+    by_max(settings, score)
+    return by_max(settings, score)
+
+
 def best_of_all_tests(settings, score):
     best, _ = by_max(settings, score)
     return best, max(score(setting, "test") for setting in settings)
@@ -285,6 +295,8 @@ WRONG = {
         (on_the_test_images, "test accuracy of 4 settings"),
         (best_of_all_tests, "test accuracy of 4 settings"),
         (reports_validation, "the best of many had luck"),
+        (never_asks_the_test, "the best of many had luck"),
+        (asks_twice, "exactly once"),
         (lambda settings, score: max(settings, key=lambda s: score(s, "validation")), "two things"),
         (lambda settings, score: (settings[0], score(settings[0], "test")), "which setting is best there"),
         (lambda settings, score: (settings[2], score(settings[2], "test")), "which setting is best there"),
