@@ -34,6 +34,7 @@ html_title = project
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
+html_js_files = ["course.js"]
 html_sourcelink_suffix = ""
 html_show_copyright = False
 html_use_index = False
