@@ -333,7 +333,7 @@ def release_command(options: argparse.Namespace) -> int:
     for path in release.uncommitted:
         print(f"Not in it: {path}, as it is now. Commit it, and run this again.")
     if not read_address()[0]:
-        print("Its notebooks have no links to Colab yet: python -m course badges --repository owner/name --tag v1")
+        print("Its notebooks have no links to Colab yet: python -m course badges --repository owner/name")
     return 0
 
 

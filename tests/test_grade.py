@@ -270,13 +270,14 @@ def test_a_second_copy_is_of_the_same_student(tmp_path):
         f"ann_{stem} (1)",
         f"ann_{stem}-Copy1",
         f"ann_Copy of {stem}",
+        f"ann_Copy_of_{stem}",
         f"team-1_{stem}",
         f"team-2_{stem}",
     ):
         hand_in(tmp_path / f"{name}.ipynb")
     submissions, unread = find_submissions(tmp_path)
     assert [submission.student for submission in submissions] == ["team-1", "team-2"]
-    assert [each.student for each in unread] == 5 * ["ann"] and "several notebooks" in unread[0].reason
+    assert [each.student for each in unread] == 6 * ["ann"] and "several notebooks" in unread[0].reason
 
 
 def test_what_was_graded_before_an_interrupt_is_kept(tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ LONGEST_CELL, LONGEST_CODE = 50_000, 500_000  # characters of a cell's code, and
 MOST_CELLS = 500  # with code, in a notebook; an exercise has about 20
 MADE_BY_PROGRAMS = {".git", ".ipynb_checkpoints", ".DS_Store", ".idea", ".vscode", ".venv", ".cache", ".Trash"}
 OWN = {"setup", "parameters", "begin"}  # cells in which the course's own text always runs
-COPY_OF = r"(Copy of )*"  # what Colab puts before the name of a copy
+COPY_OF = r"(Copy[ _]of[ _])*"  # what Colab puts before the name of a copy
 COPY = r"(-Copy\d+|-\d+| ?\(\d+\))?"  # what Jupyter and browsers add to the name of a second copy
 CHECK = re.compile(r'^check\(\s*["\'](\d+)\.(\d+)["\']', re.MULTILINE)
 
