@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["PROFILES", "Profile", "UnknownProfileError"]
+__all__ = ["Profile", "UnknownProfileError"]
 
 
 @dataclass(frozen=True)

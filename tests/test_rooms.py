@@ -99,7 +99,7 @@ def test_each_room_hands_on_names_that_exist_and_are_described(room):
 
 
 def test_learners_meet_few_names():
-    assert sum(len(names_of(room)) for room in LEARNERS) <= 66
+    assert sum(len(names_of(room)) for room in LEARNERS) <= 65
 
 
 @pytest.mark.parametrize("folder", ["notebooks", "notebooks/runs", "solutions"])
