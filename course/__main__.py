@@ -207,12 +207,32 @@ def amount(text: str) -> float:
 
 def absolute(text: str) -> Path:
     """Read a path; running a lesson changes the working folder, so it is made absolute at once."""
-    return Path(text).expanduser().absolute()
+    return Path(os.path.expanduser(text)).absolute()  # the method raises where nobody has the name after "~"
 
 
 def default_jobs() -> int:
     """Return 2, or 1 where there is but one core."""
     return 2 if (os.cpu_count() or 1) > 1 else 1
+
+
+def look_before_running(options: argparse.Namespace) -> None:
+    """Raise now what each run would raise after its minutes.
+
+    Raises:
+        CourseError: COURSE_PROFILE names no profile.
+        CacheFolderError: ``--output`` cannot be written.
+    """
+    from helpers.files.cache import writable_folder
+
+    check_profile_variable()
+    writable_folder(options.output, "--output")
+
+
+def check_profile_variable() -> None:
+    """Raise CourseError where the variable COURSE_PROFILE names no profile."""
+    name = os.environ.get("COURSE_PROFILE", "")
+    if name not in ("", "auto", *PROFILES):
+        raise CourseError(f"COURSE_PROFILE is {name!r}. Set it to one of {', '.join(PROFILES)}, or auto, or unset it.")
 
 
 def share_cores(jobs: int) -> None:
@@ -236,6 +256,7 @@ def run_command(options: argparse.Namespace) -> int:
     from course.run.report import write_report
     from course.run.runner import run_lessons
 
+    look_before_running(options)
     runs = [run_of(lesson, options.profile, options.output) for lesson in find_lessons(options.lessons)]
     results = run_lessons(runs, options.jobs, options.fresh, options.scheduler)
     print(f"Report: {write_report(results, options.profile, options.output)}")
@@ -287,6 +308,7 @@ def seeds_command(options: argparse.Namespace) -> int:
     from course.run.seeds import NEEDED, count_table, keep_measured, measure_seeds
     from helpers.profiles import find_profile
 
+    look_before_running(options)
     lessons = find_lessons(options.lessons)
     seeds, profile = range(options.seeds), find_profile(options.profile).name
     measured = measure_seeds(lessons, seeds, profile, options.jobs, options.output, options.fresh, options.scheduler)
@@ -294,7 +316,9 @@ def seeds_command(options: argparse.Namespace) -> int:
     table.to_csv(options.output / "claims.csv", index=False)
     if options.keep:
         names = keep_measured(measured, profile, RESULTS)
-        print(f"Kept in {RESULTS}: {', '.join(names) or 'nothing: the table there has more seeds'}.")
+        print(f"Kept in {RESULTS}: {', '.join(names) or 'nothing new'}.")
+        if stopped := [name for name, entry in measured.items() if entry["stopped"]]:
+            print(f"Not kept, as runs did not come to their end: {', '.join(stopped)}. Run them again.")
         write_gains()
     print(table.to_string(index=False, max_colwidth=None))
     return 0 if (table["held"] >= NEEDED * table["runs"]).all() else 1
@@ -341,6 +365,7 @@ def grade_command(options: argparse.Namespace) -> int:
     """Grade what students handed in."""
     from course.grading.grade import Limits, grade
 
+    check_profile_variable()
     limits = Limits(options.minutes, 20 * options.minutes, options.memory)
     table, kept_apart = grade(
         options.folder,

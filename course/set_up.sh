@@ -50,6 +50,20 @@ except BlockingIOError:
 " || echo "This drive knows no locks: set up the course in one window only." >&2
 }
 
+# What was asked for once, such as gpu, is installed again when the versions change.
+keep_extras() {
+    for file in "$folder"/ready-*; do
+        name=${file##*/ready-}
+        case " $names * " in
+        *" $name "*) ;;
+        *)
+            names="$names $name"
+            extras=${extras:+$extras,}$name
+            ;;
+        esac
+    done
+}
+
 # An environment that worked stays until the new one does: without network, nothing is lost.
 put_aside() {
     if [ -d "$folder.old" ] && [ ! -e "$folder/ready-core" ]; then
@@ -77,6 +91,7 @@ trap give_up EXIT
 trap 'exit 130' INT TERM HUP
 uv=$(command -v uv || true)
 if ! is_ready core; then
+    keep_extras
     echo "Setting up $folder with $("$python" --version); this takes a minute or two, once."
     put_aside
     if [ -n "$uv" ]; then

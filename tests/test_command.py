@@ -54,3 +54,45 @@ def test_outside_of_the_courses_folder_one_sentence_says_so(installed, tmp_path,
     assert f"there are no notebooks in {installed}; run this in the folder of the course" in result.stderr
     assert result.stderr.count("\n") == 1
     assert sorted(installed.rglob("*")) == before and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["run"], ["seeds", "--lessons", "00"], ["grade", "in"]])
+def test_a_misspelt_profile_is_named_before_anything_runs(command, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_PROFILE", "maxi")
+    assert main(command) == 2 and "COURSE_PROFILE is 'maxi'. Set it to one of mini" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "seeds"])
+def test_an_output_that_cannot_be_written_is_named_before_anything_runs(command, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main([command, "--output", str(tmp_path / "file")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_user_who_does_not_exist_is_part_of_a_path(capsys, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", "~nobody-has-this-name/cache")
+    assert main(["check-bundle", "~nobody-has-this-name/bundle"]) != 0
+    assert "~nobody-has-this-name" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("summary", ["", "{}", "[]"])
+def test_a_damaged_summary_is_named(summary, tmp_path, capsys):
+    (tmp_path / "summary.json").write_text(summary)
+    assert main(["results", str(tmp_path)]) == 2 and "is no summary of a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "3"])
+def test_what_is_no_notebook_is_named(content, tmp_path, capsys):
+    (tmp_path / "x.ipynb").write_text(content)
+    assert main(["strip-outputs", str(tmp_path / "x.ipynb")]) == 2
+    assert "cannot be read as a notebook" in capsys.readouterr().err
+
+
+def test_sources_of_nbgrader_that_a_teacher_changed_stay(tmp_path, capsys):
+    command = ["exercises", "--nbgrader", str(tmp_path)]
+    assert main(command) == 0 == main(command)
+    changed = next(tmp_path.glob("exercise_03/*.ipynb"))
+    changed.write_text(changed.read_text(encoding="utf-8").replace('"points": 1', '"points": 5'), encoding="utf-8")
+    before = changed.read_bytes()
+    assert main(command) == 2 and "Delete it, or name a new folder" in capsys.readouterr().err
+    assert changed.read_bytes() == before

@@ -388,6 +388,12 @@ def test_settings_of_keras_that_cannot_be_read(page, machine, content):
     assert "delete" in fix_of(page()[1], "keras.json ")
 
 
+def test_a_profile_that_is_none(page, monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "maxi")
+    status, problems, _ = page()
+    assert status == 1 and "or unset it" in fix_of(problems, "'maxi'")
+
+
 def test_a_bundle_that_is_nowhere(page, machine, monkeypatch):
     monkeypatch.setenv("COURSE_BUNDLE", str(machine / "nowhere"))
     assert fix_of(page()[1], "There is no folder")

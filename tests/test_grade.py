@@ -11,10 +11,11 @@ import nbformat
 import pytest
 
 from course.authoring.exercises import EXERCISES, SOLUTIONS
+from course.grading import grade as grading
 from course.grading import sandbox
 from course.grading.grade import GradingError, Limits, grade
 from course.grading.kept import Graded
-from course.grading.sandbox import ISOLATED, SandboxError, sandbox_problem
+from course.grading.sandbox import ISOLATED, Attempt, NotStartedError, SandboxError, sandbox_problem
 from course.grading.submissions import find_submissions, read_notebook, steps_of
 from course.run.lessons import NOTEBOOKS
 
@@ -307,3 +308,32 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
     command = [sys.executable, "-m", "course", "grade", str(tmp_path / "missing")]
     result = subprocess.run(command, capture_output=True, text=True, cwd=SOLUTIONS.parent, timeout=300)
     assert result.returncode == 2 and "There is no folder" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_grades_do_not_lie_among_the_submissions(tmp_path):
+    hand_in(tmp_path / "in" / "ann" / NAME)
+    for output in (tmp_path / "in", tmp_path / "in" / "grades"):
+        with pytest.raises(GradingError, match="Name another one: --output"):
+            grade(tmp_path / "in", output, 1, LIMITS, unprotected=True)
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["ann"]
+
+
+def test_where_the_course_does_not_start_the_student_has_made_no_mistake(tmp_path, monkeypatch):
+    hand_in(tmp_path / "in" / "ann" / NAME, task_8_1=RIGHT_1)
+    (submission,), _ = find_submissions(tmp_path / "in")
+    said = [{"ends": 0, "status": "", "message": "MissingSourceError: there is no bundle"}]
+    monkeypatch.setattr(grading, "run_sandboxed", lambda *_: Attempt(said, None, "", 0, 1.0))
+    assert submission.steps[0]["own"]
+    with pytest.raises(NotStartedError, match="there is no bundle"):
+        grading.grade_one(submission, LIMITS, unprotected=True)
+    said[0]["ends"] = next(place for place, step in enumerate(submission.steps) if not step["own"])
+    assert grading.grade_one(submission, LIMITS, unprotected=True).student == "ann"
+
+
+def test_a_very_long_name_has_a_page(tmp_path):
+    names = ["\u738b" * 80 + end for end in "ab"]
+    pages = {grading.page_of(name) for name in names}
+    assert len(pages) == 2
+    for page in pages:
+        (tmp_path / f".{page}-1234567-123456789012345").touch()
+    assert grading.page_of("ann") == "ann.html"

@@ -63,6 +63,18 @@ def test_a_kept_grade_is_that_of_the_student_who_hands_in_the_same(tmp_path, gra
     assert grades(tmp_path)["solved"].to_dict() == {"ann": 1, "ben": 1} and graded == ["ann"]
 
 
+def test_a_mended_bundle_is_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_BUNDLE", str(tmp_path))
+    seen = set()
+    for manifest in (None, "{}", '{"files": []}'):
+        if manifest:
+            (tmp_path / "MANIFEST.json").write_text(manifest)
+        kept.surroundings.cache_clear()
+        seen.add(kept.surroundings())
+    kept.surroundings.cache_clear()
+    assert len(seen) == 3
+
+
 @pytest.mark.parametrize("change", ["course", "damaged", "empty", "other"])
 def test_a_grade_of_another_course_or_a_damaged_one_does_not_count(tmp_path, graded, monkeypatch, change):
     hand_in(tmp_path / "in" / "ann" / NAME)

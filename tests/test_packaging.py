@@ -128,6 +128,14 @@ def test_a_failed_set_up_keeps_the_old_environment(course):
 
 
 @needs_sh
+def test_new_versions_keep_what_was_asked_for_once(course):
+    assert set_up(course, "lab", "gpu")[0] == 0 and installed(course) == [".[lab,gpu]"]
+    (course / "constraints.txt").write_text("numpy==1.0\n")
+    assert set_up(course, "lab")[0] == 0 and installed(course) == [".[lab,gpu]"]
+    assert set_up(course, "gpu") == (0, "")
+
+
+@needs_sh
 def test_the_settings_of_tools_install_nothing_again(course):
     assert set_up(course)[0] == 0 and installed(course) == ["."]
     with (course / "pyproject.toml").open("a") as file:

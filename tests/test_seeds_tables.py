@@ -21,7 +21,7 @@ ENTRIES = [(profile, name) for profile in sorted(TABLES) for name in seeds_table
 def entry(key="k", held=(True, True), lead=(0.01, 0.03)):
     evidence = {"lead": [{"difference": mean, "error": 0.01} for mean in lead], "text": ["[a], {b}"] * len(held)}
     claims = [{"claim": 'the "first" [wins]', "held": list(held), "evidence": evidence}]
-    return {"key": key, "versions": {}, "seeds": list(range(len(held))), "claims": claims}
+    return {"key": key, "versions": {}, "seeds": list(range(len(held))), "claims": claims, "stopped": []}
 
 
 def test_a_table_holds_what_was_measured(tmp_path):
@@ -29,7 +29,7 @@ def test_a_table_holds_what_was_measured(tmp_path):
     assert keep_measured({"01_a": entry()}, "mini", tmp_path) == ["01_a"]
     assert keep_measured({"00_b": entry(held=(True, False))}, "mini", tmp_path) == ["00_b"]
     table = seeds_table("mini", tmp_path)
-    assert list(table["lessons"]) == ["00_b", "01_a"] and table["lessons"]["01_a"] == entry()
+    assert list(table["lessons"]) == ["00_b", "01_a"] and table["lessons"]["01_a"] | {"stopped": []} == entry()
     counts = count_table(table["lessons"])
     assert list(counts["held"]) == [1, 2] and list(counts["failing seeds"]) == ["1", ""]
 
@@ -41,6 +41,13 @@ def test_fewer_seeds_replace_only_what_is_out_of_date(tmp_path, key, seeds, writ
     keep_measured({"01_a": entry()}, "mini", tmp_path)
     measured = {"01_a": entry(key, held=(True,) * seeds, lead=(0.02,) * seeds)}
     assert keep_measured(measured, "mini", tmp_path) == (["01_a"] if written else [])
+
+
+def test_what_stopped_replaces_nothing(tmp_path):
+    keep_measured({"01_a": entry()}, "mini", tmp_path)
+    stopped = {"01_a": entry("new", (False,) * 3) | {"stopped": [1]}, "02_c": entry()}
+    assert keep_measured(stopped, "mini", tmp_path) == ["02_c"]
+    assert seeds_table("mini", tmp_path)["lessons"]["01_a"]["key"] == "k"
 
 
 def test_a_key_is_that_of_code_and_profile(tmp_path, monkeypatch):

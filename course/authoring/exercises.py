@@ -43,21 +43,27 @@ def write_exercises(solutions: Path = SOLUTIONS, exercises: Path = EXERCISES) ->
 def write_nbgrader_sources(folder: Path, solutions: Path = SOLUTIONS) -> list[Path]:
     """Write for each exercise the notebook from which nbgrader makes its own, ``exercise_03/03_title.ipynb``.
 
-    That is the solution without the cells that explain it: nbgrader would hand them out. Returns the files written.
+    That is the solution without the cells that explain it: nbgrader would hand them out. Returns the files.
 
     Raises:
-        CourseError: there are no solutions, or one cannot be read.
+        CourseError: there are no solutions, one cannot be read, or a file there is another: a teacher may have changed
+            its points.
     """
-    written: list[Path] = []
+    notebooks = {}
     sources = sorted(solutions.glob("[0-9][0-9]_*.ipynb"))
     if not sources:
         raise CourseError(f"There are no solutions in {solutions}; the zip for students has none. Use your clone.")
     for path in sources:
         target = folder / f"exercise_{path.name[:2]}" / path.name
+        notebooks[target] = without_explanations(committed_form(read(path)))
+    if other := [target for target, notebook in notebooks.items() if target.exists() and read(target) != notebook]:
+        raise CourseError(
+            f"{other[0]} is there, and was changed. Delete it, or name a new folder. Nothing was written."
+        )
+    for target, notebook in notebooks.items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        save(without_explanations(committed_form(read(path))), target)
-        written.append(target)
-    return written
+        save(notebook, target)
+    return list(notebooks)
 
 
 def committed_form(notebook):

@@ -102,6 +102,7 @@ def examine() -> int:
         "Packages": check_packages,
         "TensorFlow": check_tensorflow,
         "Settings of Keras": check_keras_settings,
+        "Profile": check_profile_variable,
         "Memory": check_memory,
         "Caches": check_caches,
         "Bundle": check_bundle,
@@ -245,6 +246,18 @@ def check_keras_settings(facts: Facts) -> Iterator[Finding]:
     for name, value in others.items():
         fix = f'write "{name}": {json.dumps(KERAS_SETTINGS[name])} into {path}, or delete the file'
         yield Finding(f'{path}: "{name}" is {json.dumps(value)}, which changes what other notebooks compute', fix)
+
+
+def check_profile_variable(facts: Facts) -> Iterator[Finding]:
+    """Say which profile the variable COURSE_PROFILE asks for."""
+    asked = os.environ.get("COURSE_PROFILE", "")
+    if asked in ("", "auto"):
+        yield Finding("chosen by each lesson (PROFILE in its parameters cell), or by whether there is a GPU")
+    elif asked in PROFILES:
+        yield Finding(f"{asked}, as the variable COURSE_PROFILE asks for")
+    else:
+        fix = f"set it to one of {', '.join(PROFILES)}, or unset it"
+        yield Finding(f"the variable COURSE_PROFILE is {asked!r}: there is no such profile", fix, stops_all=True)
 
 
 def has_nvidia_gpu() -> bool:

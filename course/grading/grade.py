@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,6 +90,8 @@ def grade(
         protection(unprotected)
     if visible_folder_of(folder):
         raise GradingError(f"{folder} is inside a folder that each submission sees. Move it to another place.")
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise GradingError(f"{output} lies in the folder of the submissions. Name another one: --output DIR.")
     output.mkdir(parents=True, exist_ok=True)
     if not os.access(output, os.W_OK):
         raise GradingError(f"{output} cannot be written. Name another folder: --output DIR.")
@@ -210,6 +213,8 @@ def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Grad
             raise NotStartedError(
                 f"The course's own cell {name!r} was stopped ({attempt.reason}): is the machine busy?"
             )
+        if failed := failed_start(attempt, steps):
+            raise NotStartedError(failed)
         skip |= take_in(attempt, steps, limits, tasks, cells)
         seconds += attempt.seconds
         peak = max(peak, attempt.peak)
@@ -228,6 +233,16 @@ def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Grad
         whole=time.monotonic() - begun,
         protection=kept_apart,
     )
+
+
+def failed_start(attempt: Attempt, steps: list[Step]) -> str:
+    """Return what went wrong in the course's own cells before the first one of the student's; "" if nothing did."""
+    of_course = len(list(takewhile(lambda step: step["own"], steps)))
+    for said in attempt.said:
+        step = steps[said["ends"]]
+        if said["ends"] < of_course and said["message"] and not step["check"]:
+            return f"The course's own cell {step['name']!r} failed: {said['message']}"
+    return ""
 
 
 def take_in(attempt: Attempt, steps: list[Step], limits: Limits, tasks: dict, cells: dict) -> set[int]:
@@ -325,7 +340,15 @@ def write_results(
     for each in unread:
         by_student[each.student][1].append(each)
     for student, own in by_student.items():
-        write_page(output / STUDENTS / f"{student}.html", table.loc[[student]], *own)
+        write_page(output / STUDENTS / page_of(student), table.loc[[student]], *own)
+
+
+def page_of(student: str) -> str:
+    """Return the name of a student's page; a very long one is cut, as file systems take 255 bytes at most."""
+    name = os.fsencode(student)
+    if len(name) > 150:
+        student = f"{name[:150].decode(errors='ignore')}-{hashlib.sha256(name).hexdigest()[:8]}"
+    return f"{student}.html"
 
 
 def harmless(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -95,6 +96,8 @@ def surroundings() -> str:
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
     for name in ("COURSE_PROFILE", "COURSE_BUNDLE"):
         digest.update(f"{name}={os.environ.get(name, '')}\0".encode())
+    with contextlib.suppress(OSError):  # no bundle, which is another state than each of a bundle
+        digest.update((Path(os.environ.get("COURSE_BUNDLE") or "") / "MANIFEST.json").read_bytes())
     for path in sorted(path for folder in GRADING for path in (ROOT / folder).rglob("*") if path.is_file()):
         if "__pycache__" not in path.parts:
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -100,11 +100,21 @@ def unseen(place: Path) -> Unread | None:
         reason = "It is a link: links are not followed. Put the folder itself here."
     elif place.name.startswith("."):
         reason = "The folder's name begins with a dot, so it is not looked into. Rename it."
+    elif unreadable := unreadable_in(place):
+        reason = f"It cannot be read whole ({unreadable}). Give yourself the right to read it."
     elif not any(walk(place)):
         reason = "The folder is empty."
     else:
         return None
     return Unread(place.name, place.name, reason)
+
+
+def unreadable_in(folder: Path) -> OSError | None:
+    """Return the first error of reading a folder and those in it, or None."""
+    errors: list[OSError] = []
+    for _ in os.walk(folder, onerror=errors.append):
+        pass
+    return errors[0] if errors else None
 
 
 def walk(folder: Path) -> Iterator[Path]:

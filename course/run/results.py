@@ -27,15 +27,18 @@ def keep_results(report: Path, folder: Path = RESULTS) -> Path:
         report: the folder of the run, with its ``summary.json``.
 
     Raises:
-        CourseError: there is no finished run.
+        CourseError: there is no finished run, or its summary is damaged.
     """
     import psutil
 
     path = report / "summary.json"
     if not path.exists():
         raise CourseError(f"There is no {path}. Run the lessons first: python -m course run --output {report}")
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    stopped = unfinished(summary)
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        stopped = unfinished(summary)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CourseError(f"{path} is no summary of a run. Run the lessons again: python -m course run") from error
     if stopped:
         raise CourseError(f"These lessons did not come to their end: {', '.join(stopped)}. Run them again.")
     memory = psutil.virtual_memory().total / 2**30

@@ -40,7 +40,8 @@ def measure_seeds(
     """Run each lesson with each seed; ``scheduler`` is what ``run_lessons`` takes.
 
     Returns:
-        For each lesson, by its name: what ``helpers.files.seeds_tables.seeds_table`` describes. A run that stopped
+        For each lesson, by its name: what ``helpers.files.seeds_tables.seeds_table`` describes, and the seeds of which
+        the run "stopped". A run that stopped
         counts as held for none of its lesson's claims, and has no evidence.
     """
     runs = [run_of(lesson, profile, output / f"seed_{seed:02}", seed) for seed in seeds for lesson in lessons]
@@ -57,6 +58,7 @@ def measure_seeds(
             "versions": versions(),
             "seeds": list(seeds),
             "claims": claims,
+            "stopped": [seed for seed, result in zip(seeds, own, strict=True) if result["status"] != "passed"],
         }
     return measured
 
@@ -103,15 +105,18 @@ def lesson_key(lesson: Path, profile: str) -> str:
 def keep_measured(measured: dict[str, dict], profile: str, folder: Path) -> list[str]:
     """Put what was measured into the table of a profile; return the names of the lessons that were put there.
 
-    An entry that was measured with more seeds, of the lesson as it is now, stays.
+    An entry that was measured with more seeds, of the lesson as it is now, stays. A lesson of which a run "stopped" is
+    not put there: what such a run lacks is no claim that failed.
     """
     table = seeds_table(profile, folder)
     kept = dict(table["lessons"])
     written = []
     for name, entry in measured.items():
+        if entry["stopped"]:
+            continue
         old = kept.get(name)
         if old is None or old["key"] != entry["key"] or len(old["seeds"]) <= len(entry["seeds"]):
-            kept[name] = entry
+            kept[name] = {field: value for field, value in entry.items() if field != "stopped"}
             written.append(name)
     text = json.dumps(
         {"profile": profile, "hardware": hardware(), "lessons": dict(sorted(kept.items()))},

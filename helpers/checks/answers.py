@@ -205,7 +205,11 @@ def _explain(error: BaseException, number: str, task: Task) -> Verdict:
         return Verdict("crashed", f"Your code for “{task.title}” ends Python: {where(error)}. Use return instead.")
     frames = traceback.extract_tb(error.__traceback__)
     of_check = bool(frames) and "helpers" in frames[-1].filename and not any(map(is_learners, frames))
-    if of_check and isinstance(error, TypeError) and re.search(r"\(\) .*argument", first_line(error)):
+    if (
+        of_check
+        and isinstance(error, TypeError)
+        and re.search(r"\(\) (takes|missing|got) .*argument", first_line(error))
+    ):
         return Verdict(
             "crashed",
             f"Your function does not take the arguments of the task: {first_line(error)}. Write the line with def as "

@@ -322,7 +322,7 @@ TOO_LOW = (
 
 def check_sets(conformal_sets) -> str:
     """Check task 13.5."""
-    cases = ((99, 0.1, 5, 1.5), (57, 0.1, 4, 2.0), (200, 0.25, 6, 1.0), (7, 0.1, 4, 1.0))
+    cases = ((99, 0.1, 5, 1.5), (57, 0.1, 4, 2.0), (200, 0.25, 6, 1.0), (7, 0.1, 4, 1.0), (200, 0.4, 4, 3.0))
     for count, alpha, classes, too_sure in cases:
         logits, labels = answered(count + 80, classes, too_sure, 135)
         probabilities = np.round(softmax(logits, axis=1) * 2**20) / 2**20  # so that 1 - p loses no digit
@@ -391,6 +391,9 @@ def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, ne
         (new >= 1 - alpha, "no calibration picture was used: a fixed limit promises nothing"),
         (new >= alpha, "no calibration picture was used: a fixed limit promises nothing"),
     ]
+    never_empty = at(scores[rank - 1])
+    never_empty[np.arange(len(new)), new.argmax(axis=1)] = True
+    mistakes.append((never_empty, "where no class is left, you put one in. A set may be empty"))
     for made, reason in mistakes:
         expect(not np.array_equal(sets, made), f"{case}the sets are wrong: {ended(reason)}")
     size, wanted = sets.sum(axis=1).mean(), at(scores[rank - 1]).sum(axis=1).mean()

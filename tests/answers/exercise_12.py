@@ -139,6 +139,10 @@ def half_way(pictures, batch_size, epochs, peak):
     return keras.optimizers.schedules.CosineDecay(0.0, steps - steps // 10, alpha=0.5, **warm)
 
 
+def warm_up_rounded_up(pictures, batch_size, epochs, peak):
+    return from_zero(all_steps, warm_of=lambda steps: -(-steps // 10))(pictures, batch_size, epochs, peak)
+
+
 # 12.3
 def blend(images, labels, partner, weight, class_count):
     one_hot = np.eye(class_count)[labels]
@@ -295,6 +299,18 @@ def soup_by_argsort(trainings, score):
     return tuple(average(members))
 
 
+def soup_by_keras(trainings, score):
+    def mean(members):
+        return [keras.ops.mean(keras.ops.stack(arrays), axis=0) for arrays in zip(*members, strict=True)]
+
+    first, *others = sorted(trainings, key=score, reverse=True)
+    members = [first]
+    for training in others:
+        if score(mean([*members, training])) >= score(mean(members)):
+            members.append(training)
+    return mean(members)
+
+
 def soup_by_sums(trainings, score):
     first, *rest = sorted(trainings, key=score, reverse=True)
     sums, count, best = [array.copy() for array in first], 1, score(first)
@@ -365,7 +381,7 @@ RIGHT = {
     "12.2": [cosine, own_schedule],
     "12.3": [blend, blend_in_a_loop, blend_with_keras],
     "12.4": [lora, lora_by_name, lora_where_there_is_one],
-    "12.5": [soup(), soup_by_argsort, soup_by_sums],
+    "12.5": [soup(), soup_by_argsort, soup_by_sums, soup_by_keras],
     "12.6": [(few_labels(), "mini"), (functional, "mini")],
 }
 WRONG = {
@@ -399,12 +415,16 @@ WRONG = {
         (lambda *given: lambda step: given[3], "it begins at"),
         (half_way, "it ends at"),
         (from_zero(all_steps, warm_of=lambda steps: steps // 2), "its peak is at step"),
+        (warm_up_rounded_up, "is rounded down"),
+        (lambda *given: lambda step: None, "gives nothing for a step"),
         (straight, "half a cosine wave"),
         (lambda a, b, c, peak: cosine(a, b, c, peak / 10), "its highest value"),
     ],
     "12.3": [
         (lambda *given: None, "returns nothing"),
         (lambda images, *rest: images, "Wanted are two arrays"),
+        (lambda x, y, p, w, count: blend(x, y, p, np.maximum(w, 1 - w), count), "below 0.5 were exchanged"),
+        (lambda x, y, p, w, count: blend(x, y, np.roll(np.arange(len(x)), 1), w, count), "with its neighbour"),
         (by_channel, "went to the three colours"),
         (blended(lambda x, one_hot, labels, partner, weight, pictures, mixed: (pictures, one_hot)), "first picture"),
         (

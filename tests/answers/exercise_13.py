@@ -196,6 +196,12 @@ def not_scaled(calibration, its_labels, test, test_labels):
 
 
 # 13.5
+def never_empty(calibration, labels, new, alpha):
+    sets = sets_by_sorting(calibration, labels, new, alpha)
+    sets[np.arange(len(new)), new.argmax(axis=1)] = True
+    return sets
+
+
 def sets_by_sorting(calibration, labels, new, alpha):
     n = len(labels)
     scores = np.append(np.sort(1 - calibration[np.arange(n), labels]), np.inf)
@@ -356,6 +362,7 @@ WRONG = {
         (partial(sets_by_quantile, method="higher"), "one too high"),
         (of_the_likeliest, "belongs to its *true*"),
         (sets_below, "*is* the threshold"),
+        (never_empty, "A set may be empty"),
         (lambda *given: ~sets_by_sorting(*given), "*not* in the sets"),
         (lambda c, y, new, alpha: new >= alpha, "no calibration picture was used"),
         (lambda c, y, new, alpha: new == new.max(axis=1, keepdims=True), "classes on average"),

@@ -46,6 +46,17 @@ def spoiling(labels, answers, class_count):
     return found
 
 
+def recalls_up_to_the_last(labels, answers, class_count):
+    return recalls(labels, answers, labels.max() + 1)
+
+
+def recalls_of_the_present(labels, answers, class_count):
+    found = np.full(class_count, np.nan)
+    for place, label in enumerate(np.unique(labels)):
+        found[place] = np.mean(answers[labels == label] == label)
+    return found
+
+
 # 14.2
 def compiled(loss, *metrics, rate=None):
     def compile_binary(model, learning_rate):
@@ -210,6 +221,9 @@ WRONG = {
         (lambda *given: np.nan_to_num(recalls(*given)), "Wanted is nan"),
         (lambda *given: 1 - recalls(*given), "your recall of it is"),
         (spoiling, "changes the arrays"),
+        (lambda *given: dict(enumerate(recalls(*given))), "returns a dict"),
+        (recalls_up_to_the_last, "For 6 classes your function returns an array of shape (5,)"),
+        (recalls_of_the_present, "Class 3 has 12 pictures"),
     ],
     "14.2": [
         (lambda model, rate: None, "is not compiled"),

@@ -165,6 +165,27 @@ class Variance(WithWeights):
         self.scale.assign(self.scale**2)
 
 
+@keras.saving.register_keras_serializable("bank_16")
+class NearlyZero(WithWeights):
+    def adapt(self, features):
+        super().adapt(features)
+        self.scale.assign(features.std(axis=0) + 1e-7)
+
+
+@keras.saving.register_keras_serializable("bank_16")
+class OfASample(WithWeights):
+    def adapt(self, features):
+        super().adapt(features)
+        deviation = features.std(axis=0, ddof=1)
+        self.scale.assign(np.where(deviation < 1e-6, 1, deviation))
+
+
+@keras.saving.register_keras_serializable("bank_16")
+class WithArgument(WithWeights):
+    def __init__(self, columns, **options):
+        super().__init__(**options)
+
+
 # 16.3
 def callbacks(folder, backup="backup", **changed):
     best = {"monitor": "val_accuracy", "mode": "max", "save_best_only": True} | changed
@@ -234,6 +255,19 @@ def divided(picture, height, width):
     return read(picture, height, width) / 255
 
 
+def grey(picture, height, width):
+    one = Image.fromarray(read(picture, height, width)).convert("L")
+    return np.stack([np.asarray(one)] * 3, axis=-1)
+
+
+def blue_first(picture, height, width):
+    return read(picture, height, width)[..., ::-1]
+
+
+def raising(*given):
+    raise ValueError
+
+
 def number(model_file, names, picture):
     model = keras.models.load_model(model_file)
     scores = model.predict(read(picture, 8, 12)[None], verbose=0)[0]
@@ -276,7 +310,7 @@ def of_other_size(model, pictures):
 
 RIGHT = {
     "16.1": [any_size(resizing=False), any_size(), any_size_by_ops, any_size_around, any_size_as_layer],
-    "16.2": [lambda: WithWeights, lambda: WithConfig],
+    "16.2": [lambda: WithWeights, lambda: WithConfig, lambda: OfASample],
     "16.3": [callbacks, callbacks_with_more, changed(backup="elsewhere")],
     "16.4": [name_by(read), name_by(read_in_order), name_by(read_fitted)],
     "16.5": [converted, partial(converted, shown=lambda pictures: pictures[:100]), by_export],
@@ -306,6 +340,8 @@ WRONG = {
         (lambda: Learns, "trainable weights"),
         (lambda: NoArguments, "**kwargs"),
         (lambda: Variance, "the columns have not"),
+        (lambda: NearlyZero, "divided by nearly 0"),
+        (lambda: WithArgument, "without arguments"),
     ],
     "16.3": [
         (lambda folder: None, "returns nothing"),
@@ -327,6 +363,10 @@ WRONG = {
         (number, "Wanted is the name"),
         (name_only, "Wanted are two things"),
         (sure, "the model gives"),
+        (name_by(grey), "Are the colours those"),
+        (name_by(blue_first), "Are the colours those"),
+        (name_by(lambda picture, *size: read(picture, 8, 12)), "Which shape has your array"),
+        (raising, "your function raises ValueError"),
     ],
     "16.5": [
         (lambda *given: None, "returns nothing"),

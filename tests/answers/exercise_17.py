@@ -74,6 +74,12 @@ def collected(folder, count, *, silent=False, last=False, same_is_wrong=False, c
     return accuracies, told
 
 
+def listed_otherwise(folder, count):
+    accuracies, told = collected(folder, count)
+    contradictory = dict.fromkeys(told["contradictory"]).keys()
+    return [accuracies, told | {"missing": np.array(told["missing"]), "contradictory": contradictory}]
+
+
 def collected_by_point(folder, count):
     values, unreadable = {point: set() for point in range(count)}, set()
     for path in folder.iterdir():
@@ -186,6 +192,12 @@ def halve(curves, first, *, again=False, rank="now", down=False, place=False):
     return (best if place else alive[best]), trained
 
 
+def higher_of_equals(curves, first):
+    points = len(curves)
+    best, trained = halve(curves[::-1], first)
+    return points - 1 - best, trained
+
+
 def halve_with_numpy(curves, first):
     alive, stages = np.arange(len(curves)), [0, first]
     trained = 0
@@ -278,7 +290,7 @@ def nothing(*given):
 
 RIGHT = {
     "17.1": [blocks, blocks_by_rest],
-    "17.2": [collected, collected_by_point],
+    "17.2": [collected, collected_by_point, listed_otherwise],
     "17.3": [weighted, by_average],
     "17.4": [halve, halve_with_numpy],
     "17.5": [longest_first, with_exchanges],
@@ -334,6 +346,7 @@ WRONG = {
         (partial(halve, rank="best"), "not by the best one so far"),
         (partial(halve, down=True), "rounded up"),
         (partial(halve, place=True), "whole list"),
+        (higher_of_equals, "Of equal points"),
         (the_whole_grid, "trains all points to the end"),
         (not_to_the_end, "epochs are trained; you count"),
         (the_accuracy, "two whole numbers"),

@@ -300,6 +300,21 @@ def test_each_student_has_a_row(tmp_path):
     assert set(table["solved"]) == {"not graded"}
 
 
+@pytest.mark.parametrize("closed", ["ann", "ann/sub"])
+def test_a_folder_that_cannot_be_read_is_not_called_empty(tmp_path, monkeypatch, closed):
+    put(tmp_path / "ann" / "sub" / NAME, (EXERCISES / NAME).read_bytes())
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.fspath(path) == str(tmp_path / closed):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    submissions, unread = find_submissions(tmp_path)
+    assert not submissions and "Permission denied" in unread[0].reason
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_does_no_harm(tmp_path, encoding):
     put(tmp_path / NAME, (EXERCISES / NAME).read_text(encoding="utf-8").encode(encoding))
