@@ -47,7 +47,7 @@ def check_two_rates(two_rates) -> str:
             isinstance(optimizer, keras.optimizers.Optimizer),
             f"Your function returns {type(optimizer).__name__}. Wanted is an optimizer; the check compiles the model.",
         )
-        same = same_arrays(before, model.trainable_weights)
+        same = len(before) == len(model.trainable_weights) and same_arrays(before, model.trainable_weights)
         expect(same, "Your function changes weights or flags of the model. It should only make the optimizer.")
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         train_one_step(model, x, y)
@@ -153,7 +153,22 @@ def check_schedule(rising_and_falling) -> str:
         expect(all(rate is not None for rate in given), "Your schedule gives nothing for a step: is a return missing?")
         rates = np.array([float(rate) for rate in given])
         judge_curve(rates, curves(pictures, batch_size, epochs, peak, steps), peak)
+    expect_training(schedule)
     return "The rate rises in the first tenth of the steps, and is 0 after the last, also where a batch is not full."
+
+
+def expect_training(schedule) -> None:
+    """Raise ``Wrong`` unless ``fit`` can use a schedule."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    try:
+        model.compile(keras.optimizers.SGD(schedule), "mse")
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    except Exception as error:  # whatever the schedule raises
+        raise Wrong(
+            f"The curve is right, but fit cannot use your schedule ({type(error).__name__}). Wanted is an object of a "
+            "class of keras.optimizers.schedules, or of one that inherits from LearningRateSchedule. It is called with "
+            "the step as a tensor: take keras.ops, no math and no if."
+        ) from error
 
 
 def judge_curve(rates: np.ndarray, wanted: dict[str, np.ndarray], peak: float) -> None:
@@ -401,6 +416,7 @@ def soups(trainings: list[list[np.ndarray]], score: Callable) -> dict[str, list[
         "worst first": of(greedy(order[::-1], not_worse)),
         "halved": halved(order),
         "opposite": of(greedy(order, lambda new, old: new < old)),
+        "strict": of(greedy(order, lambda new, old: new > old)),
     }
 
 
@@ -413,14 +429,14 @@ SOUPS = {
     "halved": "each new one is averaged with the average so far, so the last one counts as much as all before it. "
     "Wanted is the mean of all members",
     "opposite": "it keeps the trainings that make the score lower",
+    "strict": "it leaves out trainings with which the score stays the same. Wanted: not lower",
 }
 
 
 def check_soup(greedy_soup) -> str:
     """Check task 12.5."""
-    random = np.random.default_rng(125)
-    for count in (5, 4):
-        trainings, score = spread_trainings(random, count)
+    for seed, count, digits in ((105, 5, 9), (157, 4, 9), (110, 5, 2)):
+        trainings, score = spread_trainings(np.random.default_rng(seed), count, digits)
         kept = [[array.copy() for array in arrays] for arrays in trainings]
         soup = greedy_soup(trainings, score)
         expect(soup is not None, NOTHING)
@@ -438,8 +454,11 @@ def check_soup(greedy_soup) -> str:
     return "The trainings were tried from the best on, and only those stayed that did not lower the score."
 
 
-def spread_trainings(random: np.random.Generator, count: int) -> tuple[list[list[np.ndarray]], Callable]:
-    """Return the weights of some trainings round a goal, and a score: each of ``soups`` is another average."""
+def spread_trainings(random: np.random.Generator, count: int, digits: int) -> tuple[list[list[np.ndarray]], Callable]:
+    """Return the weights of some trainings round a goal, and a score: each of ``soups`` is another average.
+
+    With 2 ``digits``, the score is that of 100 pictures, so that two averages may be equally good.
+    """
     while True:
         goal = [random.normal(size=(3, 2)), random.normal(size=2)]
         far = random.permutation(np.linspace(0.5, 1.6, count))
@@ -451,10 +470,12 @@ def spread_trainings(random: np.random.Generator, count: int) -> tuple[list[list
 
         def score(weights: list[np.ndarray], goal: list[np.ndarray] = goal) -> float:
             """A validation accuracy: the nearer to the goal, the higher."""
-            return float(np.exp(-sum(((np.asarray(a) - b) ** 2).sum() for a, b in zip(weights, goal, strict=True)) / 8))
+            distance = sum(((np.asarray(a) - b) ** 2).sum() for a, b in zip(weights, goal, strict=True))
+            return round(float(np.exp(-distance / 8)), digits)
 
-        averages = [soup[0] for soup in soups(trainings, score).values()]
-        if all(np.abs(one - other).max() > 0.05 for one, other in combinations(averages, 2)):
+        averages = [soup[0] for name, soup in soups(trainings, score).items() if name != "strict" or digits == 2]
+        differ = len(set(map(score, trainings))) == count
+        if differ and all(np.abs(one - other).max() > 0.05 for one, other in combinations(averages, 2)):
             return trainings, score
 
 

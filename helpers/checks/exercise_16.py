@@ -232,9 +232,12 @@ def check_callbacks(make_callbacks) -> str:
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         made = make_callbacks(Path(one))
         expect(made is not None, NOTHING)
+        listed = made if isinstance(made, list | tuple) else [made]
+        odd = [type(each).__name__ for each in listed if not isinstance(each, keras.callbacks.Callback)]
         expect(
-            isinstance(made, list | tuple) and all(isinstance(each, keras.callbacks.Callback) for each in made),
-            f"Your function returns {type(made).__name__}. Wanted is a list of callbacks.",
+            listed is made and not odd,
+            f"Your function returns {type(made).__name__}{f' with {odd[0]}' if listed is made and odd else ''}. Wanted "
+            "is a list of callbacks.",
         )
         scripted_fit(list(made))
         judge_kept(Path(one) / "best.keras")

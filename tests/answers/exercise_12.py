@@ -1,3 +1,4 @@
+import math
 from functools import cache
 
 import numpy as np
@@ -137,6 +138,20 @@ def half_way(pictures, batch_size, epochs, peak):
     steps = all_steps(pictures, batch_size, epochs)
     warm = {"warmup_target": peak, "warmup_steps": steps // 10}
     return keras.optimizers.schedules.CosineDecay(0.0, steps - steps // 10, alpha=0.5, **warm)
+
+
+class WithMath(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, steps, peak):
+        self.steps, self.warm, self.peak = steps, steps // 10, peak
+
+    def __call__(self, step):
+        if step < self.warm:
+            return self.peak * float(step) / self.warm
+        return self.peak * (1 + math.cos(math.pi * (float(step) - self.warm) / (self.steps - self.warm))) / 2
+
+
+def with_math(pictures, batch_size, epochs, peak):
+    return WithMath(all_steps(pictures, batch_size, epochs), peak)
 
 
 def warm_up_rounded_up(pictures, batch_size, epochs, peak):
@@ -417,6 +432,8 @@ WRONG = {
         (from_zero(all_steps, warm_of=lambda steps: steps // 2), "its peak is at step"),
         (warm_up_rounded_up, "is rounded down"),
         (lambda *given: lambda step: None, "gives nothing for a step"),
+        (lambda *given: lambda step: cosine(*given)(step), "fit cannot use your schedule"),
+        (with_math, "fit cannot use your schedule"),
         (straight, "half a cosine wave"),
         (lambda a, b, c, peak: cosine(a, b, c, peak / 10), "its highest value"),
     ],
@@ -496,6 +513,7 @@ WRONG = {
         (soup(order=lambda trainings, score: trainings), "in the order in which they come"),
         (soup(order=lambda trainings, score: sorted(trainings, key=score)), "from the worst to the best"),
         (halved, "averaged with the average so far"),
+        (soup(keep=lambda new, old: new > old), "the score stays the same"),
         (sorted_in_place, "changes the trainings"),
         (spoiling, "changes the trainings"),
         (lambda trainings, score: soup()(trainings, score)[::-1], "have the shapes"),
