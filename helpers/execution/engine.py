@@ -132,7 +132,7 @@ def make_folders_absolute() -> None:
     """Make the folders that variables name absolute: a notebook runs in its own folder, not in this one."""
     for name in FOLDERS:
         if os.environ.get(name):
-            os.environ[name] = os.path.abspath(os.path.expanduser(os.environ[name]))
+            os.environ[name] = str(Path(os.path.expanduser(os.environ[name])).absolute())
 
 
 @contextlib.contextmanager
