@@ -14,7 +14,7 @@ import functools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -100,26 +100,23 @@ def unseen(place: Path) -> Unread | None:
         reason = "It is a link: links are not followed. Put the folder itself here."
     elif place.name.startswith("."):
         reason = "The folder's name begins with a dot, so it is not looked into. Rename it."
-    elif unreadable := unreadable_in(place):
-        reason = f"It cannot be read whole ({unreadable}). Give yourself the right to read it."
-    elif not any(walk(place)):
-        reason = "The folder is empty."
     else:
-        return None
+        errors: list[OSError] = []
+        files = list(walk(place, errors.append))
+        if files and not errors:
+            return None
+        reason = "The folder is empty."
+        if errors:
+            reason = f"It cannot be read whole ({errors[0]}). Give yourself the right to read it."
     return Unread(place.name, place.name, reason)
 
 
-def unreadable_in(folder: Path) -> OSError | None:
-    """Return the first error of reading a folder and those in it, or None."""
-    errors: list[OSError] = []
-    for _ in os.walk(folder, onerror=errors.append):
-        pass
-    return errors[0] if errors else None
+def walk(folder: Path, onerror: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """Give the files of a folder; hidden ones are left out, and links to folders are not followed.
 
-
-def walk(folder: Path) -> Iterator[Path]:
-    """Give the files of a folder; hidden ones are left out, and links to folders are not followed."""
-    for place, folders, files in os.walk(folder):
+    ``onerror`` gets the error of each folder that cannot be read, which is left out.
+    """
+    for place, folders, files in os.walk(folder, onerror=onerror):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
 

@@ -41,8 +41,7 @@ def measure_seeds(
 
     Returns:
         For each lesson, by its name: what ``helpers.files.seeds_tables.seeds_table`` describes, and the seeds of which
-        the run "stopped". A run that stopped
-        counts as held for none of its lesson's claims, and has no evidence.
+        the run "stopped". A run that stopped counts as held for none of its lesson's claims, and has no evidence.
     """
     runs = [run_of(lesson, profile, output / f"seed_{seed:02}", seed) for seed in seeds for lesson in lessons]
     results = run_lessons(runs, jobs, fresh, scheduler)

@@ -252,11 +252,10 @@ def halved(curves: np.ndarray, first: int, *, rank: str = "now", again: bool = F
 
 def check_halving(halving) -> str:
     """Check task 17.4."""
-    cases = ((1, 8, 8, 1), (127, 7, 12, 2), (3, 16, 16, 2), (4, 11, 20, 3), (6, 5, 9, 4), (2, 8, 8, 1))
-    for case, (seed, points, epochs, first) in enumerate(cases, start=1):
-        curves = scripted_curves(seed, points, epochs)
-        if case == len(cases):
-            curves = curves.round(1)  # with points that are equal
+    cases = ((1, 8, 8, 1), (127, 7, 12, 2), (3, 16, 16, 2), (4, 11, 20, 3), (6, 5, 9, 4))
+    exact = [(scripted_curves(seed, points, epochs), first) for seed, points, epochs, first in cases]
+    with_equal_points = scripted_curves(2, 8, 8).round(1), 1
+    for curves, first in [*exact, with_equal_points]:
         given = curves.copy()
         answer = halving(given, first)
         expect(answer is not None, NOTHING)
