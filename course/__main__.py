@@ -131,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("folder", type=absolute, metavar="FOLDER", help="a notebook or a folder for each student")
     output = ROOT / "build" / "grades"
     grade.add_argument("--output", type=absolute, default=output, help=f"folder for results (default: {output})")
+    grade.add_argument("--profile", choices=PROFILES, default="mini", help="in which they run (default: mini)")
     grade.add_argument("--jobs", type=positive, default=default_jobs(), help="submissions at the same time")
     grade.add_argument("--minutes", type=amount, default=3, help="for each; a cell or check gets a third (default: 3)")
     grade.add_argument("--memory", type=amount, default=4, metavar="GB", help="for each (default: 4)")
@@ -365,8 +366,7 @@ def grade_command(options: argparse.Namespace) -> int:
     """Grade what students handed in."""
     from course.grading.grade import Limits, grade
 
-    check_profile_variable()
-    limits = Limits(options.minutes, 20 * options.minutes, options.memory)
+    limits = Limits(options.minutes, 20 * options.minutes, options.memory, options.profile)
     table, kept_apart = grade(
         options.folder,
         options.output,
@@ -377,7 +377,7 @@ def grade_command(options: argparse.Namespace) -> int:
         options.fresh,
     )
     print(table.to_string())
-    print(f"The submissions were {kept_apart}.")
+    print(f"Graded in the profile {options.profile}. The submissions were {kept_apart}.")
     print(f"Messages: {options.output / 'grades.html'}")
     return 0
 

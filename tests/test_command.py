@@ -56,7 +56,7 @@ def test_outside_of_the_courses_folder_one_sentence_says_so(installed, tmp_path,
     assert sorted(installed.rglob("*")) == before and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", [["run"], ["seeds", "--lessons", "00"], ["grade", "in"]])
+@pytest.mark.parametrize("command", [["run"], ["seeds", "--lessons", "00"]])
 def test_a_misspelt_profile_is_named_before_anything_runs(command, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_PROFILE", "maxi")
     assert main(command) == 2 and "COURSE_PROFILE is 'maxi'. Set it to one of mini" in capsys.readouterr().err

@@ -153,7 +153,7 @@ def test_a_gpu_that_tensorflow_does_not_see(page, monkeypatch):
     assert "and-cuda" in fix_of(page()[1], "TensorFlow does not see it")
 
 
-@pytest.mark.parametrize(("free", "words"), [(4e9, "enough for mini"), (1e9, "lessons take up to 3.2 GB")])
+@pytest.mark.parametrize(("free", "words"), [(4e9, "enough for mini"), (1e9, "lessons take up to 3.0 GB")])
 def test_little_memory(page, monkeypatch, free, words):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(free, 4e9))
     assert "JOBS=1" in fix_of(page()[1], words)

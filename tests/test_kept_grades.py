@@ -63,6 +63,16 @@ def test_a_kept_grade_is_that_of_the_student_who_hands_in_the_same(tmp_path, gra
     assert grades(tmp_path)["solved"].to_dict() == {"ann": 1, "ben": 1} and graded == ["ann"]
 
 
+def test_the_profile_is_asked_for_and_a_grade_of_another_does_not_count(tmp_path, graded, monkeypatch):
+    hand_in(tmp_path / "in" / "ann" / NAME)
+    grades(tmp_path)
+    monkeypatch.setenv("COURSE_PROFILE", "cifar10-cpu")  # as in a room; it does not decide
+    grades(tmp_path)
+    assert graded == ["ann"] and "Profile: mini." in (tmp_path / "out" / "grades.html").read_text()
+    grade(tmp_path / "in", tmp_path / "out", 1, LIMITS._replace(profile="cifar10-cpu"), unprotected=True)
+    assert graded == ["ann", "ann"] and "Profile: cifar10-cpu." in (tmp_path / "out" / "grades.html").read_text()
+
+
 def test_a_mended_bundle_is_another(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_BUNDLE", str(tmp_path))
     seen = set()
@@ -200,7 +210,7 @@ def test_capacity_reads_what_was_graded(tmp_path, graded):
         capacity(tmp_path / "out", [30], 1, 2, 8)
     hand_in(tmp_path / "in" / "ann" / NAME)
     grades(tmp_path)
-    assert Kept(tmp_path / "out" / grading.KEPT).figures() == [(2.0, 0.5)]
+    assert Kept(tmp_path / "out" / grading.KEPT, "mini").figures() == [(2.0, 0.5)]
     table, line = capacity(tmp_path / "out", [30, 7200], 1, 2, 8)
     assert table["hours on one machine"].tolist() == [0.01, 2.0]
     assert table["machines to end in 1 h"].tolist() == [1, 2]

@@ -38,8 +38,8 @@ from helpers.files.hub_modules import cache_of_modules
 from helpers.notebook.session import KERAS_SETTINGS
 from helpers.profiles import PROFILES, Profile
 
-GIGABYTE = 1e9
-MEMORY_FOR_MINI, MEMORY_FOR_CIFAR10 = 3.2e9, 4.6e9  # the most that a lesson takes, measured
+GIGABYTE = 2**30  # as in the table for instructors
+MEMORY_FOR_MINI, MEMORY_FOR_CIFAR10 = 3.0 * GIGABYTE, 4.3 * GIGABYTE  # the most that a lesson takes, measured
 DISK_SPACE = 1e9  # data, weights and features of all lessons
 NETWORK_SECONDS, TENSORFLOW_SECONDS = 5, 60
 LINES = textwrap.TextWrapper(

@@ -71,7 +71,7 @@ def capacity(
     """
     import pandas as pd
 
-    figures = Kept(grades / KEPT).figures()
+    figures = Kept(grades / KEPT, profile="").figures()
     if not figures:
         raise GradingError(
             f"There are no grades in {grades}. Grade some submissions first: python -m course grade DIR."

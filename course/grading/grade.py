@@ -38,11 +38,12 @@ class GradingError(CourseError):
 
 
 class Limits(NamedTuple):
-    """What one submission may take: minutes for all of it, seconds for a single cell or check, GB of memory."""
+    """What one submission may take (minutes for all of it, seconds for a single cell or check, GB) and its profile."""
 
     minutes: float
     step_seconds: float
     memory: float
+    profile: str = "mini"
 
 
 def grade(
@@ -95,7 +96,7 @@ def grade(
     output.mkdir(parents=True, exist_ok=True)
     if not os.access(output, os.W_OK):
         raise GradingError(f"{output} cannot be written. Name another folder: --output DIR.")
-    kept = Kept(output / KEPT)
+    kept = Kept(output / KEPT, limits.profile)
     graded = [before for each in submissions if not fresh and (before := kept.get(each))]
     known = {each.file for each in graded}
     waiting = [each for each in submissions if each.file not in known]
@@ -124,7 +125,7 @@ def grade(
     graded, unread = sorted(graded, key=lambda each: (each.student, each.exercise)), sorted(unread)
     table = make_table(graded, unread, students_of(folder))
     kept_apart = "; ".join(sorted({each.protection for each in graded}))
-    write_results(table, graded, unread, kept_apart, output)
+    write_results(table, graded, unread, kept_apart, limits.profile, output)
     if stopped is not None and not isinstance(stopped, KeyboardInterrupt):
         raise stopped
     if missing:
@@ -206,7 +207,7 @@ def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Grad
     skip: set[int] = set()
     peak = 0
     while True:
-        job = {"exercise": submission.exercise[:2], "steps": steps, "skip": sorted(skip)}
+        job = {"exercise": submission.exercise[:2], "profile": limits.profile, "steps": steps, "skip": sorted(skip)}
         attempt = run_sandboxed(job, limits.memory, limits.step_seconds, 60 * limits.minutes - seconds)
         if attempt.unfinished is not None and steps[attempt.unfinished]["own"] and attempt.reason != "forged":
             name = steps[attempt.unfinished]["name"]
@@ -316,7 +317,12 @@ def make_table(graded: Sequence[Graded], unread: Sequence[Unread], others: Itera
 
 
 def write_results(
-    table: pd.DataFrame, graded: Sequence[Graded], unread: Sequence[Unread], kept_apart: str, output: Path
+    table: pd.DataFrame,
+    graded: Sequence[Graded],
+    unread: Sequence[Unread],
+    kept_apart: str,
+    profile: str,
+    output: Path,
 ) -> None:
     """Write ``grades.csv``, ``grades.html``, and a page for each student; the same results give the same bytes."""
     import jinja2
@@ -328,7 +334,8 @@ def write_results(
     template = environment.get_template("grades.html.j2")
 
     def write_page(path: Path, rows: pd.DataFrame, graded: Sequence[Graded], unread: Sequence[Unread]) -> None:
-        page = template.render(table=rows, graded=graded, unread=unread, protection=kept_apart, marks=MARKS)
+        facts = {"protection": kept_apart, "profile": profile, "marks": MARKS}
+        page = template.render(table=rows, graded=graded, unread=unread, **facts)
         with write_beside(path) as temporary:
             temporary.write_text(page, encoding="utf-8", errors="replace")
 

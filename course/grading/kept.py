@@ -50,8 +50,8 @@ class Kept:
     profile and the bundle. Not the limits: what was stopped by one is not kept, and what was not is what it is.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, profile: str) -> None:
+        self.folder, self.profile = folder, profile
 
     def get(self, submission: Submission) -> Graded | None:
         """Return the grade of a submission, or None if it is not here (or damaged)."""
@@ -69,12 +69,12 @@ class Kept:
             temporary.write_text(json.dumps(graded._asdict()), encoding="utf-8")
 
     def figures(self) -> list[tuple[float, float]]:
-        """Return how many seconds each kept grade took as a whole, and how many GB of memory."""
+        """Return how many seconds each kept grade took as a whole, and how many GB of memory, in any profile."""
         entries = [_read(path) for path in sorted(self.folder.glob("*.json"))]
         return [(entry.whole, entry.peak) for entry in entries if entry]
 
     def _path(self, submission: Submission) -> Path:
-        text = json.dumps([submission.exercise, submission.steps, surroundings()], sort_keys=True)
+        text = json.dumps([submission.exercise, submission.steps, self.profile, surroundings()], sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:32]}.json"
 
 
@@ -94,8 +94,7 @@ def _read(path: Path) -> Graded | None:
 def surroundings() -> str:
     """Return a digest of what a grade depends on beside the submission."""
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
-    for name in ("COURSE_PROFILE", "COURSE_BUNDLE"):
-        digest.update(f"{name}={os.environ.get(name, '')}\0".encode())
+    digest.update(f"{os.environ.get('COURSE_BUNDLE', '')}\0".encode())
     with contextlib.suppress(OSError):  # no bundle, which is another state than each of a bundle
         digest.update((Path(os.environ.get("COURSE_BUNDLE") or "") / "MANIFEST.json").read_bytes())
     for path in sorted(path for folder in GRADING for path in (ROOT / folder).rglob("*") if path.is_file()):

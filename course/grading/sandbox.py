@@ -158,7 +158,6 @@ def environment(home: str) -> dict[str, str]:
         "USERPROFILE": home,  # the same on Windows
         "USER": "student",
         "COURSE_PROGRESS": f"{home}/progress.json",
-        "COURSE_PROFILE": os.environ.get("COURSE_PROFILE", "mini"),
         "CUDA_VISIBLE_DEVICES": "-1",
         "PYTHONPATH": str(ROOT),
         "PYTHONSAFEPATH": "1",  # no modules from its own folder, which it may change
@@ -174,7 +173,7 @@ def run_sandboxed(job: dict, memory: float, step_seconds: float, seconds: float)
     late when both the clock and its processors have used ``step_seconds``, or the clock ``PATIENCE`` times as many.
 
     Args:
-        job: "exercise", "steps" and "skip".
+        job: "exercise", "profile", "steps" and "skip".
         memory: GB that all its processes may use together.
         step_seconds: that a cell or a check may take.
         seconds: that all may take.
@@ -185,8 +184,8 @@ def run_sandboxed(job: dict, memory: float, step_seconds: float, seconds: float)
     """
     heard: queue.Queue = queue.Queue(maxsize=50)  # who floods it, waits
     with (
-        Process("course.grading.worker", memory, heard) as worker,
-        Process("course.grading.judge", memory, heard) as judge,
+        Process("course.grading.worker", job["profile"], memory, heard) as worker,
+        Process("course.grading.judge", job["profile"], memory, heard) as judge,
     ):
         given = {"memory": memory, "root": str(ROOT), "exercise": job["exercise"]}
         worker.tell({**given, **job, "secret": worker.secret, "talk": worker.talk})
@@ -356,8 +355,8 @@ def kind_of(message: dict, steps: list) -> str:
 class Process:
     """A worker or a judge, in a sandbox where that works, in an empty folder; at the end, nothing of it is left."""
 
-    def __init__(self, module: str, memory: float, heard: queue.Queue) -> None:
-        self.module, self.memory, self.heard = module, memory, heard
+    def __init__(self, module: str, profile: str, memory: float, heard: queue.Queue) -> None:
+        self.module, self.profile, self.memory, self.heard = module, profile, memory, heard
         self.secret, self.talk, self.mark = (secrets.token_hex(16) for _ in range(3))
         self.said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.closed = threading.Event()
@@ -372,7 +371,7 @@ class Process:
             self.process = subprocess.Popen(
                 [*enter_group(self.group), *command],
                 cwd=folder,
-                env={**environment(home), MARK: self.mark},
+                env={**environment(home), "COURSE_PROFILE": self.profile, MARK: self.mark},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -31,14 +31,15 @@ def recipe_table(rows: Sequence[dict]):
 
     Returns:
         Columns "seeds", "test", "error" (its standard error over the seeds; with one seed, what other test pictures
-        might change), "seconds", "megabytes".
+        might change); "seconds" and "megabytes" of the first seed alone, which one machine measured: seconds of
+        different processors have no mean.
     """
     import pandas as pd
 
     frame = pd.DataFrame(rows)
     measured = frame.groupby("seed")["recipe"].transform("count")
-    groups = frame[measured == measured.max()].groupby("recipe", sort=False)
-    table = groups[["test", "seconds", "memory"]].mean()
+    groups = frame[measured == measured.max()].sort_values("seed").groupby("recipe", sort=False)
+    table = groups.agg({"test": "mean", "seconds": "first", "memory": "first"})
     by_pictures = table["test"].map(lambda accuracy: standard_error(accuracy, TEST_PICTURES))
     table.insert(1, "error", groups["test"].sem(ddof=1).fillna(by_pictures))
     table.insert(0, "seeds", groups["seed"].nunique())

@@ -354,10 +354,10 @@ def check_schedule(schedule) -> str:
     ratio = float(np.mean(ratios))
     expect(
         ratio <= TARGET,
-        f"In the mean of 40 sweeps, yours takes {ratio:.3f} times the shortest time that is possible; the target is "
-        f"{TARGET}. {'Close. ' if ratio < 1.1 else ''}Which points should not be left for the end?",
+        f"In the mean of 40 sweeps, yours takes {ratio:.3f} times the bound below which no plan comes; the target "
+        f"is {TARGET}. {'Close. ' if ratio < 1.1 else ''}Which points should not be left for the end?",
     )
-    return f"In the mean of 40 sweeps, {ratio:.3f} times the shortest time that is possible; the target was {TARGET}."
+    return f"In the mean of 40 sweeps, {ratio:.3f} times the bound below which no plan comes; the target was {TARGET}."
 
 
 TASKS = {

@@ -1,4 +1,4 @@
-"""Images on which open tasks are judged: neither training, nor validation, nor test images of any lesson."""
+"""Images on which open tasks are judged: none on which the exercises of a profile train, validate or test."""
 
 from __future__ import annotations
 

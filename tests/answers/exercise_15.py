@@ -311,6 +311,8 @@ WRONG = {
         (other_sanity(compare=values_compared), "correlation of the values"),
         (other_sanity(compare=all_at_once), "correlated once"),
         (other_sanity(compare=lambda *maps: 1 - correlation(*maps)), "is not that"),
+        (lambda explain, model, images, seed: sanity(explain, model, images, None), "returns two numbers"),
+        (lambda explain, model, images, seed: sanity(explain, model, images, 0), "returns the same number"),
     ],
     "15.5": [
         (lambda models, images, square: None, "returns nothing"),

@@ -127,6 +127,11 @@ def views_by_numpy(pictures):
     return [view(), view()]
 
 
+def strong_views(pictures):
+    brightness = layers.RandomBrightness(0.6, value_range=(0, 255))
+    return [np.asarray(brightness(pictures.astype("float32"), training=True)) for _ in range(2)]
+
+
 def brighter(pictures, shape, low=0, high=255):
     return np.clip(pictures + np.random.default_rng().uniform(-30, 30, shape), low, high)
 
@@ -222,7 +227,7 @@ def alone(name, classifier):
 RIGHT = {
     "18.1": [nearest_means, means_of_sklearn],
     "18.2": [nt_xent, loss_in_a_loop, loss_with()],
-    "18.3": [two_views, views_by_numpy],
+    "18.3": [two_views, views_by_numpy, strong_views],
     "18.4": [choose_source, choose_in_a_loop],
     "18.5": [both(SVC(C=10)), both(LogisticRegression(C=30, max_iter=1000))],
 }
