@@ -29,6 +29,7 @@ FLAGS = (
 SCHEMES = ("light", "dark")
 SIZES = ({"width": 1280, "height": 900}, {"width": 390, "height": 844})  # a desk and a phone
 FADING = 500  # milliseconds until the colours of another scheme are there
+PATIENCE = 10_000  # milliseconds that a page on a busy machine may take
 LOUD = ("error", "warning")  # kinds of messages in the console
 GRAVE = ("serious", "critical")  # the impacts that axe-core must not find
 SEARCHED = "BatchNorm"
@@ -79,6 +80,8 @@ def serve(site: Path) -> Iterator[str]:
 
 def read_page(browser, address: str, name: str) -> list[str]:
     """Return what is wrong on one page, in each size and colour scheme."""
+    from playwright.sync_api import TimeoutError as NothingInTime
+
     faults = []
 
     def note(is_fault: bool, text: str) -> None:
@@ -96,10 +99,11 @@ def read_page(browser, address: str, name: str) -> list[str]:
         page.goto(f"{address}{name}", wait_until="networkidle")
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
+            try:
+                page.wait_for_function(f"document.documentElement.dataset.theme == '{scheme}'", timeout=PATIENCE)
+            except NothingInTime:
+                faults.append(f"is not {scheme}, where that is wanted")
             page.wait_for_timeout(FADING)
-            seen = page.evaluate("document.documentElement.dataset.theme")
-            if seen != scheme:
-                faults.append(f"is {seen}, where {scheme} is wanted")
             context = None if size is SIZES[0] else ALL_BUT_CODE
             options = AXE if scheme == SCHEMES[0] else COLOURS_ALONE  # the colours are all that another scheme changes
             faults += [f"{scheme}, {size['width']} px: {fault}" for fault in look(page, context, options)]
@@ -131,7 +135,7 @@ def check_search(browser, address: str) -> list[str]:
     page = browser.new_page()
     page.goto(f"{address}search.html?q={SEARCHED}")
     with contextlib.suppress(NothingInTime):
-        page.wait_for_selector("#search-results ul.search li", timeout=10_000)
+        page.wait_for_selector("#search-results ul.search li", timeout=PATIENCE)
     found = page.locator("#search-results ul.search li a").evaluate_all("links => links.map(link => link.href)")
     page.close()
     lessons = [link for link in found if "/notebooks/" in link]
