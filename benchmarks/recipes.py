@@ -17,8 +17,8 @@ descriptions:
 - the rest: ``notebooks/runs/recipe_once.ipynb`` with the settings of lesson 12.
 
 Prints a table, and writes ``recipes.json`` and ``recipes.png`` into ``docs/results/benchmarks``, for README and site.
-What is in the first file is not run again: delete it to measure anew, which takes hours. The table shows the seconds of
-the first seed: all its recipes must run on one machine. Of the other seeds it shows the accuracy.
+What is in the first file is not run again: delete it to measure anew, which takes hours. All recipes of a seed must run
+on one machine, as the seconds of one limit the others; the table shows the seconds of the first seed.
 """
 
 from __future__ import annotations

@@ -44,6 +44,28 @@ def test_an_answer_that_crashes_gets_the_exercises_words_and_its_own_last_line(c
     assert "Traceback" not in message and len(message.splitlines()) == 1
 
 
+def test_the_line_is_the_learners_not_pythons(capsys):
+    import random
+
+    check("8.1", lambda low, high, count: random.sample([low, high], 5))
+    said = capsys.readouterr().err
+    assert "random.sample([low, high], 5)" in said and "raise" not in said
+
+
+def test_the_reason_of_keras_is_not_lost_in_what_it_puts_around(capsys):
+    import keras
+
+    class Stops(keras.layers.Layer):
+        def call(self, x):
+            raise ValueError("of another size")
+
+    def rates(low, high, count):
+        return keras.Sequential([keras.Input((3,)), Stops()])
+
+    check("8.1", rates)
+    assert "ValueError: of another size" in capsys.readouterr().err
+
+
 def test_an_untouched_task_says_so(capsys):
     def untouched(base):
         raise NotImplementedError("Exercise 3.1: cut off the top and pool the feature maps")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple, TextIO
 
-from helpers.checks.faults import first_line, is_learners, where
+from helpers.checks.faults import first_line, is_of_library, where
 from helpers.checks.progress import mark_done, progress_file, read_done
 from helpers.checks.quiz import quizzes, read_quiz, task_of
 from helpers.checks.task import Task, Wrong
@@ -182,7 +182,8 @@ def judge(task: Task, number: str, answer: tuple) -> Verdict:
 
 def _expect_function(task: Task, number: str, answer: tuple) -> None:
     """Raise ``Wrong`` unless ``check`` was given what the task's check takes, a function first."""
-    names = list(inspect.signature(task.check).parameters)
+    parameters = inspect.signature(task.check).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
     call = f'check("{number}", {", ".join(names)})'
     try:
         inspect.signature(task.check).bind(*answer)
@@ -204,7 +205,7 @@ def _explain(error: BaseException, number: str, task: Task) -> Verdict:
     if isinstance(error, SystemExit):
         return Verdict("crashed", f"Your code for “{task.title}” ends Python: {where(error)}. Use return instead.")
     frames = traceback.extract_tb(error.__traceback__)
-    of_check = bool(frames) and "helpers" in frames[-1].filename and not any(map(is_learners, frames))
+    of_check = bool(frames) and all(map(is_of_library, frames))
     if (
         of_check
         and isinstance(error, TypeError)

@@ -156,7 +156,12 @@ def check_start(start_fine_tuning) -> str:
             f"The module is still frozen in a model with the layers {names}. Did your function unfreeze "
             "another layer, or set the flag of the whole model, which was True already?",
         )
-        expect(bool(model.layers[-1].trainable_weights), "The head is frozen now. It should learn with the module.")
+        behind = model.layers[model.layers.index(hub_layer) + 1 :]
+        expect(
+            all(layer.trainable_weights for layer in behind),
+            f"Of the {len(behind)} layers behind the module, at least one is frozen now. The whole head should learn "
+            "with the module.",
+        )
         expect(
             model.optimizer is not optimizer,
             "The module is unfrozen, but the model is not compiled again: it would train with the optimizer of before.",

@@ -32,6 +32,10 @@ def check_rates(learning_rates) -> str:
             f"{case}gives {shown}: from high to low. Wanted is from low to high.",
         )
         expect(
+            not any(np.allclose(rates[[0, -1]], log([low, high]), rtol=1e-4) for log in (np.log10, np.log)),
+            f"{case}gives {shown}: these are logarithms of rates. Turn them back into rates.",
+        )
+        expect(
             count < 3 or not np.allclose(np.diff(rates), np.diff(rates)[0], rtol=1e-3) or np.ptp(rates) == 0,
             f"{case}gives {shown}: the same *difference* between neighbours, so only one of them is low. "
             "What should be the same between neighbours?",
@@ -80,19 +84,21 @@ def check_grid(make_grid) -> str:
                 "all of them.",
             )
         distinct = {tuple(sorted(point.items())) for point in answer}
+        side_by_side = {tuple(sorted(zip(kept, point, strict=True))) for point in zip(*kept.values(), strict=False)}
         expect(
             len({id(point) for point in answer}) > 1 or len(answer) < 2,
             "Your list holds one and the same dict several times: changing it changes all of them. Make a new dict for "
             "each point, inside the loop.",
         )
-        if len(distinct) < len(expected) and len(distinct) in {len(of_name) for of_name in kept.values()}:
+        if len(distinct) < len(expected) and distinct == side_by_side:
             raise Wrong(
                 f"{sizes} values give {len(expected)} combinations; yours are {len(distinct)}. Do you go through the "
                 "lists side by side? Each value has to meet each other one."
             )
         expect(
             len(distinct) == len(expected),
-            f"{sizes} values give {len(expected)} combinations; yours are {len(distinct)}.",
+            f"{sizes} values give {len(expected)} combinations; yours are {len(distinct)}. Does return stand inside a "
+            "loop?",
         )
         expect(len(answer) == len(distinct), f"Your list has {len(answer)} points, but only {len(distinct)} different.")
         expect(all(point in answer for point in expected), "Your points have values that are in none of the lists.")
@@ -112,7 +118,7 @@ def results_table() -> pd.DataFrame:
     table.loc[7, "test"] = 0.79
     table.loc[5, [f"epoch {epoch}" for epoch in range(1, 13)]] = 0.65  # the best in the mean over the epochs
     table.loc[8, ["epoch 3", "error"]] = [0.9, "RuntimeError: out of memory"]
-    return table
+    return table.loc[[8, 0, 4, 1, 2, 3, 5, 6, 7]]  # a row's place is not its label
 
 
 def check_choice(choose) -> str:
@@ -125,6 +131,7 @@ def check_choice(choose) -> str:
     expect(isinstance(answer, dict), f"Your function returns {type(answer).__name__}; wanted is a dict.")
     for name in ("LEARNING_RATE", "FROZEN", "EPOCHS"):
         expect(name in answer, f"The dict has no key {name!r}. It has: {', '.join(map(repr, answer))}.")
+        expect(np.ndim(answer[name]) == 0, f"{name} is a {type(answer[name]).__name__}; wanted is one value.")
     chosen = table[(table["LEARNING_RATE"] == answer["LEARNING_RATE"]) & (table["FROZEN"] == answer["FROZEN"])]
     expect(len(chosen) == 1, f"The table has no row with {answer}.")
     mistakes = {
@@ -238,7 +245,7 @@ def check_honest(tune) -> str:
         (1e-4, (0.81, 0.74, 0.78, 0.60), (0.76, 0.79, 0.80, 0.62)),
     ):
         runs = Runs(*(dict(zip(settings, accuracies, strict=True)) for accuracies in (validation, test)))
-        judge_tuning(tune(settings, runs.score), runs, settings, best)
+        judge_tuning(tune(list(settings), runs.score), runs, settings, best)
     return "The validation pictures chose, and the test pictures were asked once."
 
 
@@ -246,7 +253,7 @@ def judge_tuning(answer, runs: Runs, settings: list[float], best: float) -> None
     """Raise ``Wrong`` unless ``answer`` is the best setting and its test accuracy, which was asked for once."""
     expect(answer is not None, NOTHING)
     expect(
-        isinstance(answer, tuple | list) and len(answer) == 2,
+        isinstance(answer, tuple | list | np.ndarray) and len(answer) == 2,
         f"Your function returns {type(answer).__name__}; wanted are two things: the setting and its test accuracy.",
     )
     setting, accuracy = answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import ClassVar
@@ -27,15 +28,25 @@ import keras
 def check_choice(choose) -> str:
     """Check task 9.1."""
     random = np.random.default_rng(91)
-    for classes, counts, per_class in (((0, 1, 2), (40, 25, 90), 6), ((2, 5, 7, 9), (12, 30, 18, 60), 12)):
+    cases = (
+        ((0, 1, 2), (40, 25, 90), 6, ""),
+        (
+            (2, 5, 7, 9),
+            (13, 30, 18, 60),
+            12,
+            "Some numbers between these labels are missing. Take the classes from the labels; do not count from 0.",
+        ),
+        ((0, 1, 2), (8, 20, 15), 8, "Of one class there are exactly as many pictures as are wanted: take all of them."),
+    )
+    for classes, counts, per_class, advice in cases:
         labels = random.permutation(np.repeat(classes, counts))
         try:
             answer = choose(labels.copy(), per_class, 3)
         except (ValueError, IndexError, KeyError) as error:
             expect(
-                classes[0] == 0,
-                f"With the labels {', '.join(map(str, classes))}, of which some numbers between are missing, your "
-                f"function stops with {type(error).__name__}. Take the classes from the labels; do not count from 0.",
+                not advice,
+                f"With the labels {', '.join(map(str, classes))} and {', '.join(map(str, counts))} pictures of them, "
+                f"{per_class} of each wanted, your function stops with {type(error).__name__}. {advice}",
             )
             raise
         judge_choice(answer, labels, per_class)
@@ -130,9 +141,9 @@ def check_curve(learning_curve) -> str:
     sizes, seeds = [4, 9, 25], [0, 1, 5]
     kept = [array.copy() for array in (*pool, *test)]
     tables, fits = [], []
-    for _ in range(2):
+    for order in (seeds, seeds[::-1]):
         Witness.fits.clear()
-        tables.append(learning_curve(Witness(), pool, test, list(sizes), list(seeds)))
+        tables.append(learning_curve(Witness(), pool, test, list(sizes), list(order)))
         fits.append(list(Witness.fits))
     for array, before in zip((*pool, *test), kept, strict=True):
         expect(np.array_equal(array, before), "Your function changes the pictures' features or labels that it gets.")
@@ -147,15 +158,19 @@ def check_curve(learning_curve) -> str:
             if len(fit["labels"]) == 3 * size
             for _, labels in fit["predicted"]
         ]
-        for accuracy in tables[0].loc[tables[0]["size"] == size, "accuracy"]:
-            expect(
-                np.isclose(reached, float(accuracy), atol=1e-6).any(),
-                f"For size {size} your table says accuracy {float(accuracy):.3f}. Trained with that many labels, the "
-                f"classifier reached {', '.join(f'{value:.3f}' for value in sorted(set(reached)))} on the test data.",
-            )
+        shown = [float(accuracy) for accuracy in tables[0].loc[tables[0]["size"] == size, "accuracy"]]
+        wrong = Counter(np.round(shown, 3).tolist()) - Counter(np.round(reached, 3).tolist())
+        expect(
+            not wrong,
+            f"For size {size} your table says accuracy {', '.join(f'{value:.3f}' for value in shown)}. Trained with "
+            f"that many labels, the classifier reached {', '.join(f'{value:.3f}' for value in reached)} on the test "
+            "data.",
+        )
     first, second = (table.sort_values(["size", "seed"])["accuracy"].to_numpy(float) for table in tables)
     expect(
-        np.allclose(first, second), "Called twice, your function gives two different tables. What does a seed steer?"
+        np.allclose(first, second),
+        "Called again, with the seeds in another order, your function gives other accuracies. What does a seed steer, "
+        "and which row is it in?",
     )
     return "One row for each size and seed; drawn by class, and scaled with the chosen pictures alone."
 
@@ -171,6 +186,11 @@ def judge_table(table, sizes: list[int], seeds: list[int]) -> None:
     rows = sorted(zip(table["size"], table["seed"], strict=True))
     if len(rows) == len(sizes):
         raise Wrong(f"Your table has {len(rows)} rows, one for each size. The seeds should not be averaged yet.")
+    expect(
+        set(table["size"]) == set(sizes),
+        f"The sizes in your table are {', '.join(map(str, sorted(set(table['size']))))}; given were "
+        f"{', '.join(map(str, sizes))}.",
+    )
     expect(
         rows == sorted(itertools.product(sizes, seeds)),
         f"For {len(sizes)} sizes and {len(seeds)} seeds your table has {len(rows)} rows, {len(set(rows))} of them with "

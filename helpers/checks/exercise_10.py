@@ -62,6 +62,10 @@ def judge_cut(model: keras.Model, backbone: Backbone, block: str) -> None:
     wanted = maps[backbone.blocks[block][-1]]
     features = np.asarray(model(few_images()))
     expect(
+        features.ndim != 4 or features.shape[1:3] != (1, 1) or wanted.shape[1:3] == (1, 1),
+        f"Your model gives one number for each map, but as an array {features.shape[1:]}. Wanted is a vector.",
+    )
+    expect(
         features.ndim == 2,
         f"Your model gives an array of shape {features.shape[1:]} for each picture: feature maps. The pooling is "
         "missing.",
@@ -201,15 +205,18 @@ class Spoiler:
 
     def __init__(self, clean: np.ndarray) -> None:
         self.clean = clean.copy()
+        self.rows = {picture.tobytes(): row for row, picture in enumerate(clean.astype("float64"))}
         self.asked: list[tuple] = []
-        self.was_clean = True
+        self.was_clean, self.was_divided = True, False
 
     def spoil(self, images: np.ndarray, kind: str, severity: int) -> np.ndarray:
         """Return new pictures, of which ``ruined(kind, severity)`` show another class, or more."""
         self.asked.append((kind, severity))
-        self.was_clean &= np.array_equal(images, self.clean)
+        rows = [self.rows.get(picture.tobytes()) for picture in np.array(images, "float64")]  # batches will do
+        self.was_divided |= np.max(images) <= 1
+        self.was_clean &= None not in rows
         spoilt = np.array(images)
-        spoilt[: ruined(kind, severity), 0, 0, 0] = 99
+        spoilt[[row is not None and row < ruined(kind, severity) for row in rows], 0, 0, 0] = 99
         return spoilt
 
 
@@ -236,6 +243,7 @@ def check_robustness(robustness) -> str:
         np.array_equal(images, spoiler.clean),
         "After your function, the pictures that it was given are spoilt. Later uses of them would be wrong.",
     )
+    expect(not spoiler.was_divided, "spoil was given pixels of at most 1. Give it the pictures as they are.")
     expect(
         spoiler.was_clean,
         "Your function spoils pictures that are spoilt already. Each corruption starts from the clean pictures.",
@@ -247,7 +255,7 @@ def check_robustness(robustness) -> str:
         f"{missing[0][0] if missing else ''} at severity {missing[0][1] if missing else ''}.",
     )
     expect(
-        isinstance(answer, tuple | list) and len(answer) == 2,
+        isinstance(answer, tuple | list | np.ndarray) and np.shape(answer)[:1] == (2,),
         f"Your function returns {type(answer).__name__}; wanted are two numbers: the mean accuracy, and the loss.",
     )
     expect(all(np.ndim(value) == 0 for value in answer), "Each of the two should be one number, over all cases.")
@@ -302,9 +310,18 @@ def judge_robustness(mean: float, loss: float) -> None:
 class NotedTraining(keras.Sequential):
     """A model that notes, for each ``fit``: the learning rate, and the weights of its layers before and after."""
 
+    def compile(self, *args, **kwargs):
+        self.__dict__["compiled"] = True  # since the last fit
+        return super().compile(*args, **kwargs)
+
     def fit(self, *args, **kwargs):
         expect(getattr(self, "optimizer", None) is not None, "Your function calls fit before it compiles the model.")
         phases = self.__dict__.setdefault("phases", [])
+        expect(
+            not (phases and self.__dict__["compiled"]) or self.optimizer is not phases[-1]["optimizer"],
+            "Your function compiles again with the same optimizer object, which was made for the weights of before. "
+            "Make a new one.",
+        )
         expect(
             not phases or self.optimizer is not phases[-1]["optimizer"],
             "Your function calls fit again without compiling the model. What it froze or unfroze since, and another "
@@ -315,6 +332,7 @@ class NotedTraining(keras.Sequential):
         self.run_eagerly = True  # for so few steps, faster than making a graph
         self.__dict__["images_seen"] = 0
         history = super().fit(*args, **kwargs)
+        self.__dict__["compiled"] = False
         phases.append(
             phase | {"after": self.noted_weights(), "images": self.__dict__["images_seen"] / max(len(history.epoch), 1)}
         )

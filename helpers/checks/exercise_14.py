@@ -289,7 +289,7 @@ def check_adjust(answers_for) -> str:
 
 def check_unequal(train: Callable, profile: Profile | str = "auto", seed: int = 0) -> str:
     """Check task 14.5."""
-    return check_training(TARGETS, train, profile, seed, advise_unequal)
+    return check_training(TARGETS, train, profile, seed, advise=advise_unequal)
 
 
 def advise_unequal(labels: np.ndarray, answer: np.ndarray) -> str:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import re
+import sysconfig
 import traceback
 
-_NOT_THE_LEARNERS = ("helpers", "site-packages", "grading")  # parts of the names of files
+_LIBRARIES = ("helpers", "grading", "site-packages", "dist-packages", "<frozen")  # parts of the names of files
+_PYTHON = sysconfig.get_path("stdlib")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_AROUND = re.compile(  # what Keras puts before the reason, once for each layer
+    r"\s*(?:Exception encountered when calling .*\n|(?s:Could not automatically infer.*?Error encountered:))"
+)
+
+
+def is_of_library(frame: traceback.FrameSummary) -> bool:
+    """Tell whether a step of a traceback is in Python, in a package or in the course."""
+    return frame.filename.startswith(_PYTHON) or any(part in frame.filename for part in _LIBRARIES)
 
 
 def is_learners(frame: traceback.FrameSummary) -> bool:
-    """Tell whether a step of a traceback is in the learner's own code."""
-    return bool(frame.line) and not any(part in frame.filename for part in _NOT_THE_LEARNERS)
+    """Tell whether a step of a traceback is in the learner's own code, of which a line can be shown."""
+    return bool(frame.line) and not is_of_library(frame)
 
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message; an error of the learner's own may be unable to give one."""
     try:
-        lines = str(error).strip().splitlines()
+        text = _COLOURS.sub("", str(error))
     except Exception:  # a broken __str__
-        lines = []
+        return ""
+    while around := _AROUND.match(text):
+        text = text[around.end() :]
+    lines = text.strip().splitlines()
     return lines[0] if lines else ""
 
 

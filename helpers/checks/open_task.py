@@ -30,6 +30,7 @@ def check_training(
     train: Callable,
     profile: Profile | str = "auto",
     seed: int = 0,
+    *,
     advise: Callable[[np.ndarray, np.ndarray], str] = room_for_more,
 ) -> str:
     """Let a learner's function train a classifier, and judge it; see ``check_classifier``."""
@@ -133,7 +134,9 @@ def _labels_of(classify: Callable, images: np.ndarray) -> np.ndarray:
     Raises:
         Wrong: it gives something else than one whole number for each image.
     """
-    answer = np.array(classify(images.copy()), subok=False)
+    given = classify(images.copy())
+    expect(given is not None, "The function that you return gives nothing back for pictures. Does it end with return?")
+    answer = np.array(given, subok=False)
     expect(
         answer.ndim != 2 or answer.shape[1] == 1,
         f"For {len(images)} pictures your function returns an array of shape {answer.shape}: scores for each class? "

@@ -95,6 +95,12 @@ def the_second_layer(model):
     model.compile(keras.optimizers.Adam(1e-4), logits_loss())
 
 
+def the_module_alone(model):
+    for layer in model.layers[:-1]:
+        layer.trainable = isinstance(layer, KerasLayer)
+    model.compile(keras.optimizers.Adam(1e-4), logits_loss())
+
+
 def not_compiled(model):
     next(layer for layer in model.layers if isinstance(layer, KerasLayer)).trainable = True
 
@@ -243,6 +249,7 @@ WRONG = {
         (lambda *_: None, "returns nothing"),
     ],
     "7.2": [
+        (the_module_alone, "The whole head should learn"),
         (not_compiled, "not compiled again"),
         (tuned(find=lambda layer: False), "still frozen"),
         (whole_model, "still frozen"),

@@ -59,6 +59,23 @@ def chooser(columns="epoch", finished=True, last=False, index=False, name=False)
     return choose
 
 
+def by_place(table):
+    finished = table[table["error"] == ""]
+    names = [column for column in table if column.startswith("epoch")]
+    row, column = np.unravel_index(finished[names].to_numpy().argmax(), (len(finished), 12))
+    return {
+        "LEARNING_RATE": table["LEARNING_RATE"].iloc[row],
+        "FROZEN": table["FROZEN"].iloc[row],
+        "EPOCHS": column + 1,
+    }
+
+
+def a_table_of_one_row(table):
+    names = [column for column in table if column.startswith("epoch")]
+    best = table[(table[names] == 0.75).any(axis=1)]
+    return {"LEARNING_RATE": best["LEARNING_RATE"], "FROZEN": best["FROZEN"], "EPOCHS": 10}
+
+
 def by_a_loop(table):
     best = None
     for _, row in table.iterrows():
@@ -115,6 +132,11 @@ def one_sided(a, b):
 def by_max(settings, score):
     best = max(settings, key=lambda setting: score(setting, "validation"))
     return best, score(best, "test")
+
+
+def by_sorting_in_place(settings, score):
+    settings.sort(key=lambda setting: score(setting, "validation"))
+    return np.array([settings[-1], score(settings[-1], "test")])
 
 
 def by_loop(settings, score):
@@ -234,7 +256,7 @@ RIGHT = {
         by_standard_error,
         by_a_loop_over_seeds,
     ],
-    "8.5": [by_max, by_loop],
+    "8.5": [by_max, by_sorting_in_place, by_loop],
     "8.6": [(fitted(SVC(C=5)), "mini"), (fitted(LogisticRegression(C=0.03, max_iter=1000)), "mini")],
 }
 WRONG = {
@@ -244,6 +266,7 @@ WRONG = {
         (lambda low, high, count: high, "wanted is a list"),
         (lambda low, high, count: np.random.default_rng(0).permutation(np.geomspace(low, high, count)), "For 4 rates"),
         (np.linspace, "the same *difference*"),
+        (lambda low, high, count: np.linspace(np.log10(low), np.log10(high), count), "logarithms of rates"),
         (lambda low, high, count: np.geomspace(low, high, count, endpoint=False), "Is the last rate among them"),
         (lambda low, high, count: np.geomspace(low, high, count + 1)[1:], "begins at"),
         (lambda low, high, count: np.geomspace(low, high, count - 1), "gives 3"),
@@ -272,6 +295,8 @@ WRONG = {
         (chooser(index=True), "counted from 0"),
         (chooser(name=True), "the name of a column"),
         (sorts_in_place, "changes the table"),
+        (by_place, "another row is better"),
+        (a_table_of_one_row, "LEARNING_RATE is a Series"),
         (lambda table: chooser()(table)["EPOCHS"], "wanted is a dict"),
     ],
     "8.4": [

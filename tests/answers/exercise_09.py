@@ -26,6 +26,11 @@ def by_choice(labels, per_class, seed):
     return np.concatenate([random.choice(place, per_class, replace=False) for place in places])
 
 
+def leaves_one_over(labels, per_class, seed):
+    places = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return np.concatenate([train_test_split(of, train_size=per_class, random_state=seed)[0] for of in places])
+
+
 def by_stratified_indices(labels, per_class, seed):
     return stratified_indices(labels, [per_class * len(set(labels))], seed)[0]
 
@@ -108,6 +113,24 @@ def curve(draw=by_choice, scale="chosen", on="test", average=False, names=("size
         return table.groupby("size", as_index=False).mean() if average else table
 
     return learning_curve
+
+
+def rounded(*given):
+    return curve()(*given).round({"accuracy": 3})
+
+
+def the_first_for_all(*given):
+    table = curve()(*given)
+    return table.assign(accuracy=table.groupby("size")["accuracy"].transform("first"))
+
+
+def in_total(*given):
+    return curve()(*given).assign(size=lambda table: 3 * table["size"])
+
+
+def backwards(*given):
+    table = curve()(*given)
+    return table.assign(accuracy=[a for _, part in table.groupby("size") for a in part["accuracy"][::-1]])
 
 
 def by_pipeline(classifier, pool, test, sizes, seeds):
@@ -334,13 +357,14 @@ def by_numpy(new, old):
 
 RIGHT = {
     "9.1": [with_pandas_sample, by_choice, by_stratified_indices, by_groupby, by_going_through_a_permutation],
-    "9.2": [curve(), by_pipeline, by_hand],
+    "9.2": [curve(), rounded, by_pipeline, by_hand],
     "9.3": [by_the_rule, by_numpy, by_sem, by_cummin, by_trying_each_size, crossing()],
     "9.4": [by_cross_val_score, by_a_loop_over_folds],
     "9.5": [(few(SVC(C=5)), "mini"), (few(LogisticRegression(C=0.03, max_iter=1000)), "mini"), (linear_head, "mini")],
 }
 WRONG = {
     "9.1": [
+        (leaves_one_over, "exactly as many pictures as are wanted"),
         (counting_from_zero, "do not count from 0"),
         (lambda labels, per_class, seed: by_choice(labels, per_class, seed).astype(float), "indices, integers"),
         (lambda labels, per_class, seed: by_choice(labels, per_class, seed)[1:], "chooses 17"),
@@ -357,6 +381,9 @@ WRONG = {
         (lambda labels, per_class, seed: None, "returns nothing"),
     ],
     "9.2": [
+        (the_first_for_all, "on the test data"),
+        (in_total, "The sizes in your table are 12, 27, 75"),
+        (backwards, "in another order"),
         (curve(scale="none"), "features as they are"),
         (curve(scale="pool"), "other pictures than the chosen ones"),
         (curve(scale="own"), "their own mean"),

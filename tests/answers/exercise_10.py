@@ -131,6 +131,19 @@ def changed(change):
     return robustness
 
 
+def in_batches(predict, images, labels, spoil, kinds, severities):
+    def accuracy(kind, severity):
+        parts = [predict(spoil(images[first : first + 15], kind, severity)) for first in range(0, len(images), 15)]
+        return np.mean(np.concatenate(parts) == labels)
+
+    mean = np.mean([accuracy(kind, severity) for kind in kinds for severity in severities])
+    return np.array([mean, np.mean(predict(images) == labels) - mean])
+
+
+def divided(predict, images, labels, spoil, kinds, severities):
+    return by_list(predict, images, labels, lambda x, *case: 255 * spoil(x / 255, *case), kinds, severities)
+
+
 def on_top_of_each_other(predict, images, labels, spoil, kinds, severities):
     clean, accuracies = np.mean(predict(images) == labels), []
     for kind in kinds:
@@ -174,6 +187,16 @@ def two_phases(
             model.fit(x, y, verbose=0)
 
     return head_first
+
+
+def with_one_optimizer(model, x, y, learning_rate):
+    optimizer = keras.optimizers.Adam(learning_rate)
+    for phase in (1, 2):
+        for layer in model.layers[0].layers:
+            layer.trainable = phase == 2 and not isinstance(layer, layers.BatchNormalization)
+        optimizer.learning_rate = learning_rate / 10 ** (phase - 1)
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(x, y, verbose=0)
 
 
 def by_sgd_in_batches(model, x, y, learning_rate):
@@ -283,6 +306,7 @@ RIGHT = {
         by_list,
         by_counting,
         by_one_call,
+        in_batches,
     ],
     "10.4": [by_dataset, two_phases(), by_sgd_in_batches],
     "10.5": [(by_svm("block_2"), "mini"), (by_power_spectrum, "mini")],
@@ -331,6 +355,7 @@ WRONG = {
         (lambda table, baseline: by_sub(table, baseline).max(axis=1), "wanted is a DataFrame"),
     ],
     "10.3": [
+        (divided, "pixels of at most 1"),
         (changed(lambda clean, all: (all.min(), clean - all.min())), "the worst case"),
         (changed(lambda clean, all: (all[-1, -1], clean - all[-1, -1])), "the last case only"),
         (changed(lambda clean, all: (all.max(), 0.0)), "the mildest case"),
@@ -353,6 +378,7 @@ WRONG = {
         ),
     ],
     "10.4": [
+        (with_one_optimizer, "the same optimizer object"),
         (part_of_the_data(), "6 of the 12 pictures"),
         (part_of_the_data(12, 6), "In the second phase, an epoch has 6"),
         (two_phases(freeze=False), "waits until the head is trained"),
