@@ -168,7 +168,7 @@ def probabilities_of(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
 def check_classify(classify) -> str:
     """Check task 1.3."""
     top, weights, probabilities = known_classifier()
-    model, images = top.model, top.images
+    model, images = top.model, top.images.copy()
     model.set_weights(weights)  # an earlier answer may have changed them
     pixels = images.astype("float32")
     untouched = images.copy()

@@ -75,6 +75,7 @@ def check_cnn(build_cnn) -> str:
         )
         check_scale(entering(model, images))
         check_logits(logits)
+        check_tanh(model, images)
     return f"A CNN with {model.count_params():,} parameters, which rescales pixels itself and gives logits."
 
 
@@ -85,8 +86,8 @@ def check_scale(entered: np.ndarray | None) -> None:
     low, high = float(entered.min()), float(entered.max())
     expect(
         max(-low, high) < 20,
-        f"Numbers from {low:.0f} to {high:.0f} enter the first layer with weights: the rescaling is missing, or comes "
-        "too late.",
+        f"Numbers from {low:.0f} to {high:.0f} enter the first layer with weights: the rescaling is missing, comes too "
+        "late, or has a wrong scale or offset.",
     )
     expect(
         high - low > 0.2,
@@ -110,6 +111,19 @@ def check_logits(logits: np.ndarray) -> None:
     expect(
         logits.min() < 0 or logits.max() > 1,
         "All outputs of your model are between 0 and 1: there is an activation at the end. Wanted are logits.",
+    )
+
+
+def check_tanh(model: keras.Model, images: np.ndarray) -> None:
+    """Raise ``Wrong`` if a model keeps its scores in [-1, 1], whatever its last kernel."""
+    *_, kernel = (weight for weight in model.trainable_weights if len(weight.shape) > 1)
+    before = kernel.numpy()
+    kernel.assign(1000 * np.random.default_rng(21).normal(size=before.shape))
+    scores = np.asarray(model(images))
+    kernel.assign(before)
+    expect(
+        np.abs(scores).max() > 1.001,
+        "Your model never gives a number outside [-1, 1]: there is an activation at the end. Wanted are logits.",
     )
 
 
@@ -266,6 +280,10 @@ def check_pipeline(training_pipeline) -> str:
     expect(np.array_equal(images, untouched), "Your function changes the pictures that it was given.")
     for batches, _, given in passes:
         ids = np.concatenate(batches)
+        expect(
+            np.size(given) == len(ids),
+            f"For {len(ids)} pictures there are {np.size(given)} numbers as labels. Wanted is one whole number each.",
+        )
         expect(
             len(np.unique(ids)) == count,
             f"In an epoch there are {len(np.unique(ids))} different pictures of {count}. Is the last, smaller batch "

@@ -32,6 +32,11 @@ def check_extractor(make_feature_extractor) -> str:
     )
     features = np.asarray(model(images))
     expect(
+        features.shape[1:-1] != (1, 1),
+        f"The pooling is there, but your model gives {features.shape[1:]} for each picture. Wanted is a vector, "
+        "without the two axes of length 1.",
+    )
+    expect(
         features.ndim != 4,
         f"Your model still gives feature maps, {features.shape[1:]} for each picture: the pooling is missing.",
     )
@@ -157,7 +162,7 @@ def check_svm(fit_svm) -> str:
     )
 
 
-class SpyModel:
+class SpyModel:  # with the names of arguments that scikit-learn has
     """A model that notes what it is given, and is right as often as it was told to be, by the number of rows."""
 
     def __init__(self, name: str, accuracies: dict[int, float]) -> None:
@@ -165,18 +170,18 @@ class SpyModel:
         self.fitted_on: list[int] = []
         self.judged_on: list[int] = []
 
-    def fit(self, features, labels):
-        self.fitted_on.append(len(features))
+    def fit(self, X, y):
+        self.fitted_on.append(len(X))
         return self
 
-    def predict(self, features):
-        self.judged_on.append(len(features))
-        labels = (np.asarray(features)[:, 0] > 0).astype(int)
+    def predict(self, X):
+        self.judged_on.append(len(X))
+        labels = (np.asarray(X)[:, 0] > 0).astype(int)
         wrong = np.arange(len(labels)) >= round(self.accuracies.get(len(labels), 0.5) * len(labels))
         return np.where(wrong, 1 - labels, labels)
 
-    def score(self, features, labels):
-        return float(np.mean(self.predict(features) == labels))
+    def score(self, X, y):
+        return float(np.mean(self.predict(X) == y))
 
 
 def check_choice(choose) -> str:
@@ -197,6 +202,7 @@ def check_choice(choose) -> str:
         "Your function must return two things: the name of the chosen model, and its test accuracy.",
     )
     name, accuracy = answer
+    expect(isinstance(name, str), f"The first thing is a {type(name).__name__}; wanted is the name of the model.")
     for candidate in candidates.values():
         expect(candidate.fitted_on != [], f"The model {candidate.name!r} was never fitted.")
         expect(
@@ -270,9 +276,9 @@ def _check_mean(difference: float, mean: float, counts: tuple[int, ...]) -> None
         mean == 0 or abs(difference - 100 * mean) > 1e-6,
         f"Your difference is {difference:.1f}: in points. Wanted is a share, such as {mean:.3f}.",
     )
-    expect(mean == 0 or abs(difference + mean) > 1e-9, "Your difference has the wrong sign: it is first minus second.")
+    expect(mean == 0 or abs(difference + mean) > 1e-6, "Your difference has the wrong sign: it is first minus second.")
     expect(
-        abs(difference - mean) < 1e-9,
+        abs(difference - mean) < 1e-6,  # float32 will do
         f"Of {sum(counts)} pictures, the first alone is right on {counts[1]}, the second alone on {counts[2]}. The "
         f"difference is {mean:.3f}, but your function says {difference:.3f}.",
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import train_one_step
+from helpers.checks.faults import in_one_line
 from helpers.checks.open_task import check_training
 from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
 from helpers.models.backbones import build_backbone
@@ -69,7 +70,10 @@ def check_counts(head_parameters) -> str:
         for name in HEADS:
             expect(name in answer, f"The dict has no key {name!r}. It has: {', '.join(map(repr, answer))}.")
             number, expected = answer[name], count(sizes_of(name, *shape))
-            expect(np.ndim(number) == 0, f"For {name!r} your function gives {number!r}; wanted is one number.")
+            expect(
+                isinstance(number, int | float | np.number),
+                f"For {name!r} your function gives {number!r}; wanted is one number.",
+            )
             if number != expected:
                 raise Wrong(
                     f"For maps of {shape[0]} x {shape[1]} x {shape[2]} and {shape[3]} classes, your function gives "
@@ -177,13 +181,15 @@ def check_heads(build_head) -> str:
             isinstance(head, keras.Model),
             f"For {name!r} your function returns {type(head).__name__}, not a keras.Model.",
         )
+        if isinstance(head, keras.Sequential) and not head.built:
+            head.build((None, *shape))
         expect(
-            head.built and tuple(head.input_shape) == (None, *shape),
+            head.built and tuple(head.input_shape[1:]) == shape,
             f"The head {name!r} does not take maps of shape {shape}. Does it begin with a keras.Input of that shape, "
             "without the batch?",
         )
         expect(
-            tuple(head.output_shape) == (None, classes),
+            tuple(head.output_shape[1:]) == (classes,),
             f"The head {name!r} gives outputs of shape {tuple(head.output_shape)[1:]} for each picture; expected is "
             f"{(classes,)}: one number for each class."
             + (" Is the pooling missing?" if len(head.output_shape) == 4 else ""),
@@ -225,7 +231,7 @@ def check_compiled(compile_head) -> str:
     head = keras.Sequential([keras.Input((classes,)), keras.layers.Dense(classes)])
     head.set_weights([np.eye(classes), np.zeros(classes)])
     model = compile_head(head)
-    expect(model is not None, NOTHING)
+    expect(model is not None, f"{NOTHING} (compile itself returns None: return the model.)")
     expect(
         isinstance(model, keras.Model),
         f"Your function returns {type(model).__name__}. Wanted is the compiled model.",
@@ -244,7 +250,7 @@ def check_compiled(compile_head) -> str:
             f"such as {labels[:4].tolist()}. Which loss takes those?",
         )
         raise Wrong(
-            f"With labels such as {labels[:4].tolist()}, evaluate stops: {str(error).strip().splitlines()[0][:120]} "
+            f"With labels such as {labels[:4].tolist()}, evaluate stops: {in_one_line(error)[:120]} "
             "The loss (and the metric) must be for classes, and for labels that are whole numbers: is it a "
             "cross-entropy?"
         ) from error

@@ -131,6 +131,8 @@ def check_set_up(fine_tune_setup) -> str:
         model.optimizer is not old_optimizer,
         "The flags are right, but the model is not compiled again: it would train with the optimizer of phase 1.",
     )
+    config = model.optimizer.get_config()
+    expect(not isinstance(config["learning_rate"], dict), "The learning rate is a schedule. Wanted is one number.")
     check_rate(float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)), rate)
     check_loss(model, *images_with_labels())
     norm_state = [norm.get_weights() for norm in norms]

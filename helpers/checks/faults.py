@@ -6,7 +6,14 @@ import re
 import sysconfig
 import traceback
 
-_LIBRARIES = ("helpers", "grading", "site-packages", "dist-packages", "<frozen")  # parts of the names of files
+_LIBRARIES = (
+    "helpers",
+    "grading",
+    "site-packages",
+    "dist-packages",
+    "__autograph_generated_file",
+    "<frozen",
+)  # parts of the names of files
 _PYTHON = sysconfig.get_path("stdlib")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _AROUND = re.compile(  # what Keras puts before the reason, once for each layer
@@ -27,7 +34,8 @@ def is_learners(frame: traceback.FrameSummary) -> bool:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message; an error of the learner's own may be unable to give one."""
     try:
-        text = _COLOURS.sub("", str(error))
+        cause = getattr(getattr(error, "ag_error_metadata", None), "cause_message", None)  # in a function for tf.data
+        text = _COLOURS.sub("", cause.partition(": ")[2] if cause else str(error))
     except Exception:  # a broken __str__
         return ""
     while around := _AROUND.match(text):

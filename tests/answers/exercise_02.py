@@ -269,6 +269,15 @@ def scaled_again():
     return lambda images: classify(images / 255)
 
 
+def cast_as_in_numpy(images, labels, augment, batch_size):
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images)).batch(batch_size)
+    return dataset.map(lambda x, y: (augment(x.astype("float32")), y))
+
+
+def one_hot(images, labels, augment, batch_size):
+    return cached_first(images, keras.utils.to_categorical(labels, 10), augment, batch_size)
+
+
 def without_the_cast(images, labels, augment, batch_size):
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images)).batch(batch_size)
     return dataset.map(lambda x, y: (augment(x), y))
@@ -287,6 +296,7 @@ WRONG = {
         (lambda classes: network(classes, first=[rescaling()], last=[layers.Softmax()]), "softmax"),
         (lambda classes: network(classes, first=[rescaling()], activation="sigmoid"), "activation at the end"),
         (lambda classes: network(classes, first=[rescaling()], activation="relu"), "cuts off the negative"),
+        (lambda classes: network(classes, first=[rescaling()], activation="tanh"), "outside [-1, 1]"),
         (network, "rescaling is missing"),
         (rescaled_late, "comes too late"),
         (lambda classes: network(classes, first=[layers.BatchNormalization()]), "rescaling is missing"),
@@ -315,6 +325,8 @@ WRONG = {
     ],
     "2.3": [
         (without_the_cast, "of the type uint8"),
+        (cast_as_in_numpy, "has no attribute 'astype'"),
+        (one_hot, "Wanted is one whole number each"),
         (cached_last, "Which step keeps"),
         (cached_after_augmentation, "Which step keeps"),
         (cached_order, "same order in each epoch"),

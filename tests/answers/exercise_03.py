@@ -113,6 +113,18 @@ def chosen(score):
     return choose
 
 
+def by_keywords(candidates, train, validation, test):
+    for model in candidates.values():
+        model.fit(X=train[0], y=train[1])
+    best = max(candidates, key=lambda name: candidates[name].score(X=validation[0], y=validation[1]))
+    return best, candidates[best].score(*test)
+
+
+def returns_the_model(candidates, *data):
+    best, accuracy = by_keywords(candidates, *data)
+    return candidates[best], accuracy
+
+
 def by_sorting(models, train, validation, test):
     ranked = []
     for name in models:
@@ -149,6 +161,11 @@ def verdict(mean, error, limit=2):
 def by_pairs(a, b):
     pairs = a.astype(int) - b.astype(int)
     return verdict(pairs.mean(), pairs.std() / len(pairs) ** 0.5)
+
+
+def in_float32(a, b):
+    pairs = a.astype("float32") - b.astype("float32")
+    return verdict(a.astype("float32").mean() - b.astype("float32").mean(), pairs.std() / len(pairs) ** 0.5)
 
 
 def by_counting(a, b):
@@ -203,8 +220,8 @@ RIGHT = {
     "3.1": [functional, sequential, by_average_pooling, by_operation],
     "3.2": [by_predict, by_loop, by_call],
     "3.3": [scaled_svm, grid, OwnScaling],
-    "3.4": [chosen(lambda model, train, validation, test: model.score(*validation)), by_sorting],
-    "3.5": [by_pairs, by_counting],
+    "3.4": [chosen(lambda model, train, validation, test: model.score(*validation)), by_sorting, by_keywords],
+    "3.5": [by_pairs, by_counting, in_float32],
     "3.6": [
         (trained_with(lambda: make_pipeline(StandardScaler(), SVC(C=5))), "mini"),
         (trained_with(lambda: make_pipeline(StandardScaler(), SVC(C=20, gamma=0.003))), "mini"),
@@ -213,6 +230,7 @@ RIGHT = {
 WRONG = {
     "3.1": [
         (without_pooling, "pooling is missing"),
+        (lambda base: keras.Sequential([base, layers.GlobalAveragePooling2D(keepdims=True)]), "Wanted is a vector"),
         (lambda base: keras.Sequential([base, layers.Flatten()]), "laid out flat"),
         (lambda base: keras.Sequential([base, layers.GlobalMaxPooling2D()]), "strongest place"),
         (scaled_first(layers.Rescaling(1 / 255)), "divides the pixels by 255"),
@@ -242,6 +260,7 @@ WRONG = {
         (chosen(lambda model, train, validation, test: model.score(*test)), "best on the *test* data"),
         (chosen(lambda model, train, validation, test: model.score(*train)), "learned them by heart"),
         (reports_validation, "validation accuracy"),
+        (returns_the_model, "wanted is the name of the model"),
         (scores_all_on_test, "used for 3 models"),
         (fits_on_everything, "Only the 200 training rows"),
         (name_only, "two things"),

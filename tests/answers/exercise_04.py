@@ -47,6 +47,11 @@ def make_head(
 right_head = make_head()
 
 
+def head_without_input(name, shape, classes):
+    head = right_head(name, shape, classes)
+    return keras.Sequential([type(layer).from_config(layer.get_config()) for layer in head.layers])
+
+
 def functional_head(name, maps_shape, classes):
     inputs = keras.Input(maps_shape)
     x = layers.Reshape((-1,))(inputs) if name == "2 x Dense(4096)" else ops.mean(inputs, axis=(1, 2))
@@ -185,13 +190,14 @@ def returns_logits():
 
 RIGHT = {
     "4.1": [by_hand, by_keras],
-    "4.2": [right_head, functional_head, head_with_dropout],
+    "4.2": [right_head, functional_head, head_with_dropout, head_without_input],
     "4.3": [compiled(), with_own_loss, compiled(optimizer=keras.optimizers.RMSprop(1e-2))],
     "4.4": [sequential, functional, on_its_output],
     "4.5": [(trained_with(), "mini"), (assembled, "mini")],
 }
 WRONG = {
     "4.1": [
+        (changed_count("linear", lambda *sizes: None), "wanted is one number"),
         (changed_count("linear", lambda h, w, c, k: c * k), "biases are missing"),
         (changed_count("Dense(1024)", lambda h, w, c, k: c * 1024 + 1024 * k), "biases are missing"),
         (changed_count("linear", lambda h, w, c, k: h * w * c * k + k), "begins with pooling"),

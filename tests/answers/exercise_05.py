@@ -172,10 +172,10 @@ def with_if(backbone, count):
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def phase(prepare=first_all, loss=loss, rate=1e-4, epochs=1, **fit):
+def phase(prepare=first_all, loss=loss, rate=1e-4, epochs=1, optimizer=keras.optimizers.Adam, **fit):
     def second_phase(model, base, x, y):
         prepare(base)
-        model.compile(optimizer=keras.optimizers.Adam(rate), loss=loss, metrics=["accuracy"])
+        model.compile(optimizer=optimizer(rate), loss=loss, metrics=["accuracy"])
         model.fit(x, y, epochs=epochs, verbose=0, **fit)
 
     return second_phase
@@ -347,6 +347,7 @@ WRONG = {
     ],
     "5.4": [
         (whole_flag_false, "flag of the whole model is False"),
+        (phase(optimizer=keras.optimizers.SGD), "wanted is Adam"),
         (phase(rate=0.0), "calls fit, but no number has moved"),
         (not_compiled, "When does fit obey a changed flag?"),
         (compiled_too_early, "When does fit obey a changed flag?"),

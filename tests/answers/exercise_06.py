@@ -272,6 +272,7 @@ WRONG = {
     ],
     "6.2": [
         (at_rate(lambda rate: rate), "the same as in phase 1"),
+        (at_rate(lambda rate: keras.optimizers.schedules.CosineDecay(rate / 10, 1000)), "is a schedule"),
         (at_rate(lambda rate: rate * 10), "higher than"),
         (at_rate(lambda rate: 1e-3), "use the rate that it is given"),
         (not_compiled, "not compiled again"),

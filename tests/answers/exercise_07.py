@@ -256,7 +256,7 @@ WRONG = {
         (the_second_layer, "another layer"),
         (tuned(rate=1e-2), "too high"),
         (tuned(rate=0.0), "learning rate is 0"),
-        (tuned(head=False), "head is frozen"),
+        (tuned(head=False), "is frozen now"),
         (tuned(loss="sparse_categorical_crossentropy"), "logits, not"),
         (tuned(loss=keras.losses.CategoricalCrossentropy(from_logits=True)), "integer"),
     ],

@@ -393,7 +393,7 @@ WRONG = {
         (curve(draw=so_many_in_all), "*per class*"),
         (curve(draw=not_stratified), "Each class"),
         (curve(draw=with_repeats), "chosen twice"),
-        (curve(draw=without_the_seed), "two different tables"),
+        (curve(draw=without_the_seed), "gives other accuracies"),
         (curve(average=True), "one for each size"),
         (curve(names=("labels", "seed", "accuracy")), "wanted are size, seed and accuracy"),
         (wide, "wanted are size, seed and accuracy"),
