@@ -30,9 +30,9 @@ def recipe_table(rows: Sequence[dict]):
         rows: "recipe", "seed", "test" (accuracy), "seconds" (of CPU), "memory" (bytes).
 
     Returns:
-        Columns "seeds", "test", "error" (its standard error over the seeds; with one seed, what other test pictures
-        might change); "seconds" and "megabytes" of the first seed alone, which one machine measured: seconds of
-        different processors have no mean.
+        Columns "seeds", "test", "error" (its standard error over the seeds, or what other test pictures might change,
+        whichever is larger: few seeds may agree by chance); "seconds" and "megabytes" of the first seed alone, which
+        one machine measured: seconds of different processors have no mean.
     """
     import pandas as pd
 
@@ -41,7 +41,7 @@ def recipe_table(rows: Sequence[dict]):
     groups = frame[measured == measured.max()].sort_values("seed").groupby("recipe", sort=False)
     table = groups.agg({"test": "mean", "seconds": "first", "memory": "first"})
     by_pictures = table["test"].map(lambda accuracy: standard_error(accuracy, TEST_PICTURES))
-    table.insert(1, "error", groups["test"].sem(ddof=1).fillna(by_pictures))
+    table.insert(1, "error", groups["test"].sem(ddof=1).fillna(0).clip(lower=by_pictures))
     table.insert(0, "seeds", groups["seed"].nunique())
     table["memory"] /= 1e6
     return table.rename(columns={"memory": "megabytes"}).sort_values("test", ascending=False)
