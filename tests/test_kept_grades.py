@@ -11,7 +11,7 @@ from course.grading import grade as grading
 from course.grading import kept
 from course.grading.capacity import capacity, hours_for, machines_for, places_of
 from course.grading.grade import GradingError, Limits, grade, make_table, run_all
-from course.grading.kept import Graded, Kept
+from course.grading.kept import Graded, figures_in
 from course.grading.submissions import Submission, Unread
 from tests.test_grade import NAME, RIGHT_1, WRONG_1, hand_in
 
@@ -210,7 +210,7 @@ def test_capacity_reads_what_was_graded(tmp_path, graded):
         capacity(tmp_path / "out", [30], 1, 2, 8)
     hand_in(tmp_path / "in" / "ann" / NAME)
     grades(tmp_path)
-    assert Kept(tmp_path / "out" / grading.KEPT, "mini").figures() == [(2.0, 0.5)]
+    assert figures_in(tmp_path / "out" / grading.KEPT) == [(2.0, 0.5)]
     table, line = capacity(tmp_path / "out", [30, 7200], 1, 2, 8)
     assert table["hours on one machine"].tolist() == [0.01, 2.0]
     assert table["machines to end in 1 h"].tolist() == [1, 2]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from course.grading.grade import KEPT, GradingError
-from course.grading.kept import Kept
+from course.grading.kept import figures_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def capacity(
     """
     import pandas as pd
 
-    figures = Kept(grades / KEPT, profile="").figures()
+    figures = figures_in(grades / KEPT)
     if not figures:
         raise GradingError(
             f"There are no grades in {grades}. Grade some submissions first: python -m course grade DIR."

@@ -68,14 +68,15 @@ class Kept:
         with write_beside(self._path(submission)) as temporary:
             temporary.write_text(json.dumps(graded._asdict()), encoding="utf-8")
 
-    def figures(self) -> list[tuple[float, float]]:
-        """Return how many seconds each kept grade took as a whole, and how many GB of memory, in any profile."""
-        entries = [_read(path) for path in sorted(self.folder.glob("*.json"))]
-        return [(entry.whole, entry.peak) for entry in entries if entry]
-
     def _path(self, submission: Submission) -> Path:
         text = json.dumps([submission.exercise, submission.steps, self.profile, surroundings()], sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:32]}.json"
+
+
+def figures_in(folder: Path) -> list[tuple[float, float]]:
+    """Return how many seconds each grade that is kept in a folder took as a whole, and how many GB of memory."""
+    entries = [_read(path) for path in sorted(folder.glob("*.json"))]
+    return [(entry.whole, entry.peak) for entry in entries if entry]
 
 
 def _read(path: Path) -> Graded | None:

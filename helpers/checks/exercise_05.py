@@ -408,7 +408,7 @@ def frozen_afterwards(model: keras.Model, profile) -> list[str]:
             for now, then in zip(layer.weights, twin.weights, strict=True)
             if id(now) not in learning and now.shape == then.shape and (len(now.shape) > 1 or not learns)
         ]
-        if any(not np.array_equal(np.asarray(now), np.asarray(then)) for now, then in frozen):
+        if not all(np.array_equal(now, then) for now, then in frozen):
             changed.append(layer.name)
     return changed
 

@@ -141,7 +141,7 @@ def check_curve(learning_curve) -> str:
     sizes, seeds = [4, 9, 25], [0, 1, 5]
     kept = [array.copy() for array in (*pool, *test)]
     tables, fits = [], []
-    for order in (seeds, [seeds[1], seeds[0], *seeds[2:]]):
+    for order in (seeds, [1, 0, 5]):
         Witness.fits.clear()
         tables.append(learning_curve(Witness(), pool, test, list(sizes), list(order)))
         fits.append(list(Witness.fits))

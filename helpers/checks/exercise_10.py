@@ -255,7 +255,7 @@ def check_robustness(robustness) -> str:
         f"{missing[0][0] if missing else ''} at severity {missing[0][1] if missing else ''}.",
     )
     expect(
-        isinstance(answer, tuple | list | np.ndarray) and np.shape(answer)[:1] == (2,),
+        isinstance(answer, tuple | list | np.ndarray) and len(answer) == 2,
         f"Your function returns {type(answer).__name__}; wanted are two numbers: the mean accuracy, and the loss.",
     )
     expect(all(np.ndim(value) == 0 for value in answer), "Each of the two should be one number, over all cases.")
@@ -318,14 +318,12 @@ class NotedTraining(keras.Sequential):
         expect(getattr(self, "optimizer", None) is not None, "Your function calls fit before it compiles the model.")
         phases = self.__dict__.setdefault("phases", [])
         expect(
-            not (phases and self.__dict__["compiled"]) or self.optimizer is not phases[-1]["optimizer"],
-            "Your function compiles again with the same optimizer object, which was made for the weights of before. "
-            "Make a new one.",
-        )
-        expect(
             not phases or self.optimizer is not phases[-1]["optimizer"],
-            "Your function calls fit again without compiling the model. What it froze or unfroze since, and another "
-            "learning rate, count only after compile.",
+            "Your function compiles again with the same optimizer object, which was made for the weights of before. "
+            "Make a new one."
+            if self.__dict__["compiled"]
+            else "Your function calls fit again without compiling the model. What it froze or unfroze since, and "
+            "another learning rate, count only after compile.",
         )
         phase = {"optimizer": self.optimizer, "before": self.noted_weights()}
         phase["rate"] = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
