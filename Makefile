@@ -7,9 +7,9 @@
 # make test-real   the lessons on real CIFAR-10, with ImageNet weights
 # make lint        mend what ruff can mend
 # make seeds       run the lessons with many seeds, and count how often each claim holds
-# make bench       the benchmarks
+# make bench       the benchmarks (hours, where the recipes of lesson 12 were not measured yet)
 # make clean       remove the environment and all results
-# Each first installs into .venv what it needs and what is not there yet. After that it works without network.
+# Each first installs into .venv what it needs and what is not there yet. After that it works without network, but for CIFAR-10 and ImageNet weights.
 # Variables:       LAB="--no-browser --port 8899" (for lab)  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
 # For the set-up:  PYTHON=python3.12  EXTRAS=gpu (a Linux machine with an NVIDIA GPU)
 

@@ -7,6 +7,7 @@ import json
 import re
 import runpy
 import shutil
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -33,7 +34,7 @@ from bs4 import BeautifulSoup
 
 from course.site.build import build_site, write_sources
 from course.site.checks import find_faults, pages_of
-from course.site.extension import glossary_terms
+from course.site.extension import describe, glossary_terms
 from course.site.pages import API, measured_tables
 
 pytestmark = [
@@ -111,6 +112,7 @@ def test_it_has_all_lessons_and_exercises_but_no_solutions(site):
         "api.html",
         "docs/glossary.html",
         "docs/errors.html",
+        "404.html",
     } <= pages
 
 
@@ -202,6 +204,15 @@ def test_pages_can_be_launched_only_where_there_is_an_address(tmp_path, reposito
     options = runpy.run_path(str(tmp_path / "docs" / "conf.py"))["html_theme_options"]
     assert ("launch_buttons" in options) is bool(repository)
     assert options.get("repository_url", "").endswith(repository)
+
+
+def test_the_page_for_lost_readers_finds_its_styles_from_any_address():
+    config = SimpleNamespace(html_baseurl="https://ada.github.io/course/", html_title="")
+    contexts = {page: {} for page in ("404", "index")}
+    for page, context in contexts.items():
+        describe(SimpleNamespace(config=config), page, "page.html", context, None)
+    base = '<base href="https://ada.github.io/course/">'
+    assert [context["metatags"].lstrip().startswith(base) for context in contexts.values()] == [True, False]
 
 
 def test_pages_offer_the_notebooks_of_the_repository(site):

@@ -11,6 +11,7 @@ from sphinx.cmd.build import build_main
 
 from course import ROOT, CourseError
 from course.run.report import unfinished
+from course.site.extension import GLOSSARY, as_directive
 from course.site.pages import write_pages
 from helpers.execution.store import INJECTED
 from helpers.notebook.records import RECORDS
@@ -61,6 +62,8 @@ def write_sources(summary: dict, executed: Path, source: Path, solutions: bool) 
         copy = source / page.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(page, copy)
+    glossary = source / GLOSSARY.relative_to(ROOT)
+    glossary.write_text(as_directive(glossary.read_text(encoding="utf-8")), encoding="utf-8")
     write_pages(summary, source)
 
 

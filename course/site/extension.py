@@ -16,9 +16,11 @@ from sphinx.application import Sphinx
 from course import ROOT
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
+ENTRY = re.compile(r"^- \*\*(.+?)\*\*: (.+)$", re.MULTILINE)  # of the glossary: a term, what it means
 LINKED_FOLDERS = ("notebooks/", "exercises/")  # pages whose words link to the glossary
 NO_LINKS_IN = (nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.raw, addnodes.pending_xref)
 DESCRIPTION_LENGTH = 160  # characters; search engines show about as many
+NOT_FOUND = "404"  # GitHub Pages shows this page at any address that does not exist
 SEARCH_DESCRIPTION = "Search all pages of the course on transfer learning and fine-tuning."
 
 
@@ -55,9 +57,15 @@ def alt_texts(notebook: dict) -> dict[str, str]:
 
 
 def glossary_terms(text: str) -> list[str]:
-    """Return the terms of the glossary: the lines of its fenced block that begin at the margin."""
-    (block,) = re.findall(r"```\{glossary\}\n(.*?)\n```", text, re.DOTALL)
-    return [line for line in block.splitlines() if line and not line[0].isspace() and not line.startswith(":")]
+    """Return the terms of the glossary."""
+    return [term for term, _ in ENTRY.findall(text)]
+
+
+def as_directive(text: str) -> str:
+    """Turn the list of the glossary, which every reader of Markdown shows, into Sphinx's, to whose terms words link."""
+    before, *_ = ENTRY.split(text, maxsplit=1)
+    entries = "\n\n".join(f"{term}\n  {meaning}" for term, meaning in ENTRY.findall(text))
+    return f"{before}```{{glossary}}\n{entries}\n```\n"
 
 
 def link_terms(app: Sphinx, doctree: nodes.document) -> None:
@@ -105,5 +113,8 @@ def describe(app: Sphinx, page: str, template: str, context: dict, doctree: node
     tags = [("name", "description", text), ("property", "og:title", context.get("title", app.config.html_title))]
     if app.config.html_baseurl:  # the address of a picture must be whole
         tags.append(("property", "og:image", f"{app.config.html_baseurl}_images/gain.png"))
+    base = ""
+    if page == NOT_FOUND and app.config.html_baseurl:  # its links and styles must not depend on that address
+        base = f'\n<base href="{app.config.html_baseurl}">'
     lines = [f'\n<meta {kind}="{name}" content="{html.escape(value)}">' for kind, name, value in tags]
-    context["metatags"] = context.get("metatags", "") + "".join(lines)
+    context["metatags"] = base + context.get("metatags", "") + "".join(lines)

@@ -9,7 +9,7 @@ import numpy as np
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.open_task import check_training
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, things
 from helpers.models.freezing import leaf_layers
 
 import keras
@@ -159,12 +159,8 @@ def check_split(split) -> str:
 
 def compare_split(answer, labels: np.ndarray, fraction: float) -> list[int]:
     """Raise ``Wrong`` unless ``answer`` is a good split; return the numbers of its validation pictures."""
-    expect(answer is not None, NOTHING)
-    expect(
-        isinstance(answer, tuple | list) and len(answer) == 4,
-        "Your function must return four arrays: x_train, y_train, x_val, y_val.",
-    )
-    x_train, y_train, x_val, y_val = (np.asarray(part) for part in answer)
+    parts = things(answer, 4, "four arrays: x_train, y_train, x_val, y_val")
+    x_train, y_train, x_val, y_val = map(np.asarray, parts)
     expect(
         (x_train.ndim, y_train.ndim, x_val.ndim, y_val.ndim) == (4, 1, 4, 1),
         f"The four arrays have the shapes {x_train.shape}, {y_train.shape}, {x_val.shape} and {y_val.shape}. Wanted is "

@@ -8,7 +8,7 @@ import numpy as np
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.open_task import check_training
-from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays, things
 from helpers.models.backbones import build_backbone
 
 import keras
@@ -197,11 +197,7 @@ def check_choice(choose) -> str:
     by = {"modest": (0.7, 0.8, 0.6), "learner by heart": (1.0, 0.7, 0.64), "lucky": (0.75, 0.6, 0.9)}
     candidates = {name: model(name, *accuracies) for name, accuracies in by.items()}
     answer = choose(candidates, pairs["train"], pairs["validation"], pairs["test"])
-    expect(
-        isinstance(answer, tuple | list) and len(answer) == 2,
-        "Your function must return two things: the name of the chosen model, and its test accuracy.",
-    )
-    name, accuracy = answer
+    name, accuracy = things(answer, 2, "two things: the name of the chosen model, and its test accuracy")
     expect(isinstance(name, str), f"The first thing is a {type(name).__name__}; wanted is the name of the model.")
     for candidate in candidates.values():
         expect(candidate.fitted_on != [], f"The model {candidate.name!r} was never fitted.")
@@ -250,12 +246,8 @@ def check_difference(compare) -> str:
     for counts, verdict in cases.items():
         first, second = right_answers(*counts)
         answer = compare(first.copy(), second.copy())
-        expect(answer is not None, NOTHING)
-        expect(
-            isinstance(answer, tuple | list) and len(answer) == 3,
-            "Your function must return three things: the difference, its standard error, and one word.",
-        )
-        difference, error, word = float(answer[0]), float(answer[1]), answer[2]
+        parts = things(answer, 3, "three things: the difference, its standard error, and one word")
+        difference, error, word = float(parts[0]), float(parts[1]), parts[2]
         pairs = first.astype(float) - second
         n, mean, spread = len(pairs), pairs.mean(), pairs.std()
         _check_mean(difference, mean, counts)

@@ -10,7 +10,7 @@ import pandas as pd
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.open_task import check_training
-from helpers.checks.task import NOTHING, Task, Wrong, ended, expect
+from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, things
 
 
 def check_rates(learning_rates) -> str:
@@ -251,12 +251,7 @@ def check_honest(tune) -> str:
 
 def judge_tuning(answer, runs: Runs, settings: list[float], best: float) -> None:
     """Raise ``Wrong`` unless ``answer`` is the best setting and its test accuracy, which was asked for once."""
-    expect(answer is not None, NOTHING)
-    expect(
-        isinstance(answer, tuple | list | np.ndarray) and len(answer) == 2,
-        f"Your function returns {type(answer).__name__}; wanted are two things: the setting and its test accuracy.",
-    )
-    setting, accuracy = answer
+    setting, accuracy = things(answer, 2, "two things: the setting and its test accuracy")
     tested = runs.asked["test"]
     expect(
         len(set(tested)) <= 1,

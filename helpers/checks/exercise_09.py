@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.open_task import check_training
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, things
 from helpers.data.datasets import load_data, stratified_indices
 from helpers.profiles import Profile, find_profile
 
@@ -348,12 +348,9 @@ def check_estimate(estimate_accuracy) -> str:
 
 def judge_estimate(answer, features: np.ndarray, labels: np.ndarray, count: int, folds: StratifiedKFold) -> None:
     """Raise ``Wrong`` unless ``answer`` is the estimate and its standard error, with the choice inside the folds."""
-    expect(answer is not None, NOTHING)
-    expect(
-        isinstance(answer, tuple | list | np.ndarray) and np.shape(answer) == (2,),
-        "Your function should return two numbers: the estimate and its standard error.",
-    )
-    estimate, error = map(float, answer)
+    both = things(answer, 2, "two numbers: the estimate and its standard error")
+    expect(all(np.ndim(each) == 0 for each in both), "Each of the two should be one number, over all folds.")
+    estimate, error = map(float, both)
     select = SelectKBest(f_classif, k=count)
     inside = cross_validate(make_pipeline(select, GaussianNB()), features, labels, cv=folds, return_train_score=True)
     scores = inside["test_score"]

@@ -12,7 +12,7 @@ import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import check_loss
 from helpers.checks.images import UNSEEN_SEED
 from helpers.checks.open_task import expect_no_look_up, judge_labels
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, things
 from helpers.data.domains import gratings
 from helpers.models.backbones import Backbone, build_backbone
 from helpers.profiles import Profile, find_profile
@@ -254,12 +254,9 @@ def check_robustness(robustness) -> str:
         f"Your function leaves out {len(missing)} of {len(KINDS) * len(SEVERITIES)} cases, such as "
         f"{missing[0][0] if missing else ''} at severity {missing[0][1] if missing else ''}.",
     )
-    expect(
-        isinstance(answer, tuple | list | np.ndarray) and len(answer) == 2,
-        f"Your function returns {type(answer).__name__}; wanted are two numbers: the mean accuracy, and the loss.",
-    )
-    expect(all(np.ndim(value) == 0 for value in answer), "Each of the two should be one number, over all cases.")
-    judge_robustness(*map(float, answer))
+    both = things(answer, 2, "two numbers: the mean accuracy, and the loss")
+    expect(all(np.ndim(value) == 0 for value in both), "Each of the two should be one number, over all cases.")
+    judge_robustness(*map(float, both))
     return "Every corruption started from the clean pictures, and the loss is measured against them."
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.fine_tuned import check_fine_tuned, expect_logits
-from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays, things
 from helpers.models.backbones import build_backbone
 from helpers.profiles import find_profile
 
@@ -292,12 +292,7 @@ def check_own_images(own_classifier) -> str:
         with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             answer = own_classifier(folder, backbone)
-    expect(answer is not None, NOTHING)
-    expect(
-        isinstance(answer, tuple | list) and len(answer) == 2,
-        f"Your function returns {type(answer).__name__}; wanted are two things: the model and the class names.",
-    )
-    model, names = answer
+    model, names = things(answer, 2, "two things: the model and the class names")
     expect(
         isinstance(model, keras.Model),
         f"The first thing that your function returns is {type(model).__name__}; wanted is a keras.Model.",

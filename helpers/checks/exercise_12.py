@@ -10,7 +10,7 @@ import numpy as np
 import helpers.quiet  # noqa: F401
 from helpers.checks.compiled import train_one_step
 from helpers.checks.fine_tuned import check_fine_tuned
-from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, same_arrays
+from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, same_arrays, things
 from helpers.profiles import find_profile
 
 import keras
@@ -251,15 +251,11 @@ def check_blend(blend) -> str:
         given = images, labels, partner, weight
         kept = [array.copy() for array in given]
         answer = blend(*given, class_count)
-        expect(answer is not None, NOTHING)
-        expect(
-            isinstance(answer, tuple | list) and len(answer) == 2,
-            f"Your function returns {type(answer).__name__}. Wanted are two arrays: pictures and labels.",
-        )
+        blended = things(answer, 2, "two arrays: pictures and labels")
         same = same_arrays(given, kept)
         expect(same, "Your function changes the arrays that it was given.")
         wanted = blends(kept[0], kept[1], kept[2], kept[3], class_count)
-        judge_blend(np.asarray(answer[0]), np.asarray(answer[1]), wanted)
+        judge_blend(np.asarray(blended[0]), np.asarray(blended[1]), wanted)
     return "Pictures and labels are blended with the same weights; each row of the labels adds up to 1."
 
 
@@ -439,18 +435,14 @@ def check_soup(greedy_soup) -> str:
         trainings, score = spread_trainings(np.random.default_rng(seed), count, digits)
         kept = [[array.copy() for array in arrays] for arrays in trainings]
         soup = greedy_soup(trainings, score)
-        expect(soup is not None, NOTHING)
-        expect(
-            isinstance(soup, tuple | list) and len(soup) == 2,
-            f"Your function returns {type(soup).__name__}. Wanted is a list of arrays, as one training has.",
-        )
+        arrays = things(soup, 2, "two arrays, as one training has")
         same = all(
             np.array_equal(a, b)
             for old, new in zip(kept, trainings, strict=True)
             for a, b in zip(old, new, strict=True)
         )
         expect(len(kept) == len(trainings) and same, "Your function changes the trainings that it was given.")
-        judge_soup([np.asarray(array) for array in soup], soups(kept, score), count)
+        judge_soup([np.asarray(array) for array in arrays], soups(kept, score), count)
     return "The trainings were tried from the best on, and only those stayed that did not lower the score."
 
 

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from helpers.checks.images import unseen_images
 from helpers.checks.open_task import expect_no_look_up, new_emoji
-from helpers.checks.task import NOTHING, Task, Wrong, ended, expect
+from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, things
 from helpers.profiles import find_profile
 
 
@@ -42,13 +42,9 @@ def check_bins(bins_of) -> str:
         probabilities[:12] = np.eye(classes)[labels[:12]]  # sure to the last digit
         kept = probabilities.copy()
         answer = bins_of(probabilities, labels, bins)
-        expect(answer is not None, NOTHING)
         expect(np.array_equal(kept, probabilities), "Your function changes the probabilities that it was given.")
-        expect(
-            isinstance(answer, tuple | list | np.ndarray) and len(answer) == 3,
-            f"Your function returns {type(answer).__name__}. Wanted are three arrays: counts, confidences, accuracies.",
-        )
-        judge_bins([np.asarray(array, float) for array in answer], probabilities, labels, bins)
+        arrays = things(answer, 3, "three arrays: counts, confidences, accuracies")
+        judge_bins([np.asarray(array, float) for array in arrays], probabilities, labels, bins)
     return "Each bin has its own count, mean confidence and accuracy, and no picture is lost."
 
 
@@ -264,12 +260,8 @@ def check_report(report) -> str:
         cut = 120
         given = logits[:cut], labels[:cut], logits[cut:], labels[cut:]
         answer = report(*(array.copy() for array in given))
-        expect(answer is not None, NOTHING)
-        expect(
-            isinstance(answer, tuple | list | np.ndarray) and len(answer) == 2,
-            f"Your function returns {type(answer).__name__}. Wanted are two numbers: the temperature, and the gap.",
-        )
-        judge_report(number_of(answer[0]), number_of(answer[1]), *given)
+        temperature, gap = map(number_of, things(answer, 2, "two numbers: the temperature, and the gap"))
+        judge_report(temperature, gap, *given)
     return "The temperature comes from the calibration pictures, the gap from the test pictures."
 
 

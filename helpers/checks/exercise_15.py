@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 import helpers.quiet  # noqa: F401
-from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, same_arrays
+from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, same_arrays, things
 from helpers.data import emoji10
 from helpers.models import build_backbone, extract_features
 
@@ -448,12 +448,8 @@ def check_suspects(find_shortcut) -> str:
     for _ in range(2):
         models, images, square, truth = suspects(secrets.randbelow(2**31))
         answer = find_shortcut(models, images.copy(), square.copy())
-        expect(answer is not None, NOTHING)
-        expect(
-            isinstance(answer, tuple | list | np.ndarray) and len(answer) == 2,
-            f"Your function returns {type(answer).__name__}. Wanted are two numbers: of the model, and of the class.",
-        )
-        right = [bool(mine == true) for mine, true in zip(answer, truth, strict=True)]
+        suspect = things(answer, 2, "two numbers: of the model, and of the class")
+        right = [bool(mine == true) for mine, true in zip(suspect, truth, strict=True)]
         expect(
             all(right),
             f"{'The model is right, the class is not' if right[0] else 'It is another model'}. (The models are new "

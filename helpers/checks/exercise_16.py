@@ -17,7 +17,7 @@ from PIL import Image
 import helpers.quiet  # noqa: F401
 from helpers.checks.faults import first_line
 from helpers.checks.images import unseen_images
-from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays, things
 from helpers.data.datasets import load_data
 from helpers.models.backbones import build_backbone
 from helpers.models.features import compute_features
@@ -76,7 +76,7 @@ def check_any_size(for_any_size) -> str:
             "The weights of the network are no longer what they were: a plain call has moved the statistics of "
             "BatchNorm. Who says in your model that this is no training?",
         )
-    return "It takes pictures of any size, and answers as predict does, whoever calls it."
+    return "It takes pictures of any size, and a plain call answers as predict does, so an export will, too."
 
 
 def judge_any_size(network: keras.Model, model: keras.Model, pixels: np.ndarray, side: int) -> None:
@@ -341,12 +341,7 @@ def check_name(name_picture) -> str:
 
 def judge_name(model: keras.Model, names: list[str], quarter: int, kind: str, answer) -> None:
     """Raise ``Wrong`` unless an answer is the name of the brightest quarter, and its probability."""
-    expect(answer is not None, NOTHING)
-    expect(
-        isinstance(answer, tuple | list) and len(answer) == 2,
-        f"For {kind} your function returns {type(answer).__name__}. Wanted are two things: a name and a probability.",
-    )
-    name, probability = answer
+    name, probability = things(answer, 2, "two things: a name and a probability")
     expect(
         not isinstance(name, int | np.integer),
         f"For {kind} your function returns the number {name}. Wanted is the name: names[number].",

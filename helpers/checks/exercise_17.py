@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.checks.task import NOTHING, Task, Wrong, expect
+from helpers.checks.task import NOTHING, Task, Wrong, expect, things
 
 TARGET = 1.06  # task 17.5: the mean time, as a multiple of the shortest that is possible
 
@@ -111,12 +111,9 @@ def check_collect(collect) -> str:
 
 def judge_collected(answer, wrong: dict[str, list], case: str) -> None:
     """Raise ``Wrong`` unless an answer holds the sure accuracies, and says what is wrong."""
-    expect(answer is not None, NOTHING)
-    expect(
-        isinstance(answer, tuple | list) and len(answer) == 2 and isinstance(answer[1], dict),
-        "Wanted are two things: a list of accuracies, and a dict of what is wrong.",
-    )
-    accuracies, told = answer
+    both = "two things: a list of accuracies, and a dict of what is wrong"
+    accuracies, told = things(answer, 2, both)
+    expect(isinstance(told, dict), f"The second thing is {type(told).__name__}; wanted are {both}.")
     expect(
         isinstance(accuracies, list) and len(accuracies) == 11,
         f"{case}, your first list has not one place for each of the 11 points, but is "
@@ -258,15 +255,12 @@ def check_halving(halving) -> str:
     for curves, first in [*exact, with_equal_points]:
         given = curves.copy()
         answer = halving(given, first)
-        expect(answer is not None, NOTHING)
         expect(np.array_equal(curves, given), "Your function changes the curves.")
-        expect(
-            isinstance(answer, tuple | list)
-            and len(answer) == 2
-            and all(isinstance(each, Integral) and not isinstance(each, bool) for each in answer),
-            "Wanted are two whole numbers: the number of the best point, and the epochs trained.",
-        )
-        judge_halving((int(answer[0]), int(answer[1])), curves, first)
+        wanted = "two whole numbers: the number of the best point, and the epochs trained"
+        point, trained = things(answer, 2, wanted)
+        whole = all(isinstance(each, Integral) and not isinstance(each, bool) for each in (point, trained))
+        expect(whole, f"Your function returns {point!r} and {trained!r}; wanted are {wanted}.")
+        judge_halving((int(point), int(trained)), curves, first)
     return "It finds what successive halving finds, and counts each epoch once."
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 import helpers.quiet  # noqa: F401
 from helpers.checks.images import UNSEEN_SEED
-from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays
+from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays, things
 from helpers.data import emoji10
 from helpers.data.datasets import stratified_indices
 from helpers.models.backbones import build_backbone
@@ -224,12 +224,8 @@ def views_of(two_views: Callable, pictures: np.ndarray) -> tuple[np.ndarray, np.
     kept = pictures.copy()
     answer = two_views(pictures)
     expect(np.array_equal(kept, pictures), "Your function changes the pictures that it was given.")
-    expect(answer is not None, NOTHING)
-    expect(
-        isinstance(answer, tuple | list) and len(answer) == 2,
-        f"Your function returns {type(answer).__name__}; wanted are two arrays, the first views and the second.",
-    )
-    views = [numbers(each, "two arrays of pictures").astype(float) for each in answer]
+    both = things(answer, 2, "two arrays, the first views and the second")
+    views = [numbers(each, "two arrays of pictures").astype(float) for each in both]
     for each in views:
         expect(
             each.shape == pictures.shape,
@@ -291,13 +287,8 @@ def judge_choice(choose_source: Callable, table: pd.DataFrame, megabytes: float,
     """Raise ``Wrong`` unless the source with the best validation accuracy in the budget is chosen."""
     given = table.copy()
     answer = choose_source(given, megabytes, seconds)
-    expect(answer is not None, NOTHING)
     expect(given.equals(table), "Your function changes the table that it was given.")
-    expect(
-        isinstance(answer, tuple | list) and len(answer) == 2,
-        f"Your function returns {type(answer).__name__}; wanted are two things: the name of a source and an accuracy.",
-    )
-    name, accuracy = answer
+    name, accuracy = things(answer, 2, "two things: the name of a source and an accuracy")
     expect(isinstance(name, str) and name in table.index, f"{name!r} is no source of the table.")
     expect(accuracy is not None, f"You return {name!r} and None; wanted are a name and its accuracy.")
     accuracy = numbers(accuracy, "a name and an accuracy, a number")

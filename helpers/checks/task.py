@@ -36,6 +36,26 @@ def expect(held: object, message: str) -> None:
         raise Wrong(message)
 
 
+def things(answer: object, count: int, wanted: str) -> list:
+    """Return the things that an answer is made of, such as a model and its class names.
+
+    Args:
+        answer: what a learner's function returned.
+        count: how many things are wanted.
+        wanted: what they are, such as "two things: the model and the class names".
+
+    Raises:
+        Wrong: it is nothing, or no tuple, list or array of so many.
+    """
+    expect(answer is not None, NOTHING)
+    found, returned = [], type(answer).__name__
+    if isinstance(answer, tuple | list) or (isinstance(answer, np.ndarray) and answer.ndim):
+        found = list(answer)
+        returned += f" of length {len(found)}"
+    expect(len(found) == count, f"Your function returns {returned}; wanted are {wanted}.")
+    return found
+
+
 def ended(text: str) -> str:
     """Return a sentence with the full stop that it lacks; a question keeps its mark."""
     return text if text.endswith(("?", ".")) else f"{text}."

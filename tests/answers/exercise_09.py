@@ -430,6 +430,8 @@ WRONG = {
         (with_error(lambda scores: scores.std() / np.sqrt(len(scores))), "ddof=1"),
         (with_error(lambda scores: scores.std(ddof=1) / len(scores)), "How many values"),
         (lambda *arguments: by_cross_val_score(*arguments)[0], "two numbers"),
+        (lambda *arguments: (0.5, np.zeros(5)), "should be one number"),
+        (lambda *arguments: np.zeros(5), "ndarray of length 5; wanted are two numbers"),
         (lambda *arguments: None, "returns nothing"),
     ],
     "9.5": [

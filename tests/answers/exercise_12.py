@@ -439,7 +439,7 @@ WRONG = {
     ],
     "12.3": [
         (lambda *given: None, "returns nothing"),
-        (lambda images, *rest: images, "Wanted are two arrays"),
+        (lambda images, *rest: images, "wanted are two arrays"),
         (lambda x, y, p, w, count: blend(x, y, p, np.maximum(w, 1 - w), count), "below 0.5 were exchanged"),
         (lambda x, y, p, w, count: blend(x, y, np.roll(np.arange(len(x)), 1), w, count), "with its neighbour"),
         (by_channel, "went to the three colours"),
@@ -507,7 +507,7 @@ WRONG = {
     ],
     "12.5": [
         (lambda trainings, score: None, "returns nothing"),
-        (lambda trainings, score: trainings, "Wanted is a list of arrays"),
+        (lambda trainings, score: trainings, "wanted are two arrays"),
         (lambda trainings, score: average(trainings), "the average of all trainings"),
         (lambda trainings, score: max(trainings, key=score), "the best single training"),
         (soup(order=lambda trainings, score: trainings), "in the order in which they come"),

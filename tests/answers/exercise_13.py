@@ -301,7 +301,7 @@ RIGHT = {
 WRONG = {
     "13.1": [
         (lambda *given: None, "returns nothing"),
-        (lambda *given: given[0], "Wanted are three arrays"),
+        (lambda *given: given[0], "wanted are three arrays"),
         (bins_with_empty_ones, "some of your numbers are nan"),
         (bins_with_zeros, "Leave out the bins that hold no picture"),
         (bins_without_the_last, "pictures"),
@@ -340,7 +340,7 @@ WRONG = {
     ],
     "13.4": [
         (lambda *given: None, "returns nothing"),
-        (lambda *given: 0.0, "Wanted are two numbers"),
+        (lambda *given: 0.0, "wanted are two numbers"),
         (with_bugs, "fitted on the pictures that are to judge it, and"),
         (fitted_on_test, "fitted on the pictures that are to judge it"),
         (fitted_on_both, "fitted on all pictures"),

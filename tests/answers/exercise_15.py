@@ -316,7 +316,7 @@ WRONG = {
     ],
     "15.5": [
         (lambda models, images, square: None, "returns nothing"),
-        (lambda models, images, square: 1, "Wanted are two numbers"),
+        (lambda models, images, square: 1, "wanted are two numbers"),
         (wrong_class, "the class is not"),
         (wrong_model, "It is another model"),
     ],

@@ -361,7 +361,7 @@ WRONG = {
         (name_by(exchanged), "Which shape has your array"),
         (name_by(divided), "that of guessing"),
         (number, "Wanted is the name"),
-        (name_only, "Wanted are two things"),
+        (name_only, "wanted are two things"),
         (sure, "the model gives"),
         (name_by(grey), "Are the colours those"),
         (name_by(blue_first), "Are the colours those"),

@@ -317,7 +317,7 @@ WRONG = {
         (partial(collected, by_name=True), "The order of the files' names"),
         (missing_silently, "'missing' should list"),
         (only_what_is_there, "one place for each"),
-        (only_the_list, "Wanted are two things"),
+        (only_the_list, "wanted are two things"),
         (emptying, "changes files"),
         (
             lambda folder, count: (collected(folder, count)[0], {key: [None, 1] for key in WHAT}),

@@ -149,7 +149,7 @@ def _look_into(path: Path) -> tuple[list[Path], list[Path]]:
 def check_is_folder(path: Path) -> None:
     """Raise ImageFolderError unless there is a folder."""
     if not path.exists():
-        raise ImageFolderError(f"There is no folder {path}. {_WANTED}")
+        raise ImageFolderError(f"There is no folder {path.absolute()}. {_WANTED}")
     if not path.is_dir():
         raise ImageFolderError(f"{path} is a file, not a folder. {_WANTED}")
 
