@@ -12,7 +12,7 @@ from pathlib import Path
 
 from course import ROOT, CourseError
 from course.run.lessons import find_lessons, succeeded
-from helpers.execution.engine import make_folders_absolute
+from helpers.execution.engine import CORES, make_folders_absolute
 from helpers.files.bundle import SourceError
 from helpers.profiles import PROFILES
 
@@ -238,7 +238,7 @@ def check_profile_variable() -> None:
 
 def share_cores(jobs: int) -> None:
     """Give each run its part of the cores: runs that use all of them at the same time hold each other up."""
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    for name in CORES:
         os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // jobs)))
 
 

@@ -11,7 +11,7 @@ from course.run import lessons, runner
 from course.run.lessons import run_of
 from helpers.execution import Store
 from helpers.execution.kernel import execute
-from helpers.notebook.records import CLAIM_TYPE, SESSION_TYPE
+from helpers.notebook.records import CLAIM_TYPE, SESSION_TYPE, read_records
 
 SESSION = {"profile": "mini", "device": "CPU"}
 
@@ -22,7 +22,9 @@ def write_lesson(path, held=True, crash=False):
 import os
 from IPython.display import display
 display({{"text/plain": "", {SESSION_TYPE!r}: {SESSION!r} | {{"process": os.getpid()}}}}, raw=True)
-display({{"text/plain": "", {CLAIM_TYPE!r}: {record!r}}}, raw=True)
+record = {record!r}
+record["evidence"]["threads"] = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+display({{"text/plain": "", {CLAIM_TYPE!r}: record}}, raw=True)
 """
     parameters = nbformat.v4.new_code_cell('PROFILE = "auto"\nSEED = 0', metadata={"tags": ["parameters"]})
     cells = [parameters, nbformat.v4.new_code_cell(outputs)]
@@ -64,15 +66,18 @@ def test_a_failing_lesson_stops_no_other(folder, capsys):
 
 
 @pytest.mark.slow
-def test_seeds_over_a_scheduler_give_the_evidence_of_this_machine(folder, scheduler, capsys):
+def test_seeds_over_a_scheduler_give_the_evidence_of_this_machine(folder, scheduler, monkeypatch, capsys):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")  # of which the workers, which run already, know nothing
     write_lesson(folder / "notebooks" / "00_good.ipynb")
     write_lesson(folder / "notebooks" / "01_false.ipynb", held=False)
     found = []
     for number, options in enumerate([[], ["--scheduler", scheduler, "--fresh"]]):
         output = folder / f"seeds{number}"
         assert main(["seeds", "--profile", "mini", "--seeds", "3", "--output", str(output), *options]) == 1
-        found.append((output / "claims.csv").read_text(encoding="utf-8"))
-    assert found[0] == found[1] and "one is one,3,3," in found[0] and "one is one,0,3,0 1 2" in found[0]
+        claims = [read_records(path, CLAIM_TYPE) for path in sorted(output.rglob("*.ipynb"))]
+        found.append(((output / "claims.csv").read_text(encoding="utf-8"), claims))
+    assert found[0] == found[1] and "one is one,3,3," in found[0][0] and "one is one,0,3,0 1 2" in found[0][0]
+    assert [claim["evidence"]["threads"] for (claim,) in found[0][1]] == ["3"] * 6
 
 
 def test_a_scheduler_that_does_not_answer_is_said_in_a_line(folder, monkeypatch, capsys):

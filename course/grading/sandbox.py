@@ -32,13 +32,12 @@ from course import ROOT, CourseError
 from course.grading.judge import APART
 from course.grading.talk import LONGEST
 from course.grading.worker import LONGEST_LINE
-from helpers.execution.engine import FOLDERS
+from helpers.execution.engine import CORES, FOLDERS
 from helpers.execution.processes import cpu_seconds_of, family_of, memory_of
 
 ISOLATED = "isolated (own files, own processes, no network)"
 NOT_ISOLATED = "NOT isolated: limits of time and memory only; it could read and delete what you can"
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"]
-CORES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")  # how many to use
 PASSED_ON = ("PATH", "LANG", "LC_ALL", *CORES, "COURSE_BUNDLE", "SYSTEMROOT")
 HOME = "/home/student"
 MARK = "COURSE_SUBMISSION"  # a variable by which the processes of a submission are known

@@ -31,7 +31,7 @@ def recipe_table(rows: Sequence[dict]):
 
     Returns:
         Columns "seeds", "test", "error" (its standard error over the seeds, or what other test pictures might change,
-        whichever is larger: few seeds may agree by chance); "seconds" and "megabytes" of the first seed alone, which
+        whichever is larger: few seeds may agree by chance); "seconds" and "megabytes" of the last seed alone, which
         one machine measured: seconds of different processors have no mean.
     """
     import pandas as pd
@@ -39,7 +39,7 @@ def recipe_table(rows: Sequence[dict]):
     frame = pd.DataFrame(rows)
     measured = frame.groupby("seed")["recipe"].transform("count")
     groups = frame[measured == measured.max()].sort_values("seed").groupby("recipe", sort=False)
-    table = groups.agg({"test": "mean", "seconds": "first", "memory": "first"})
+    table = groups.agg({"test": "mean", "seconds": "last", "memory": "last"})
     by_pictures = table["test"].map(lambda accuracy: standard_error(accuracy, TEST_PICTURES))
     table.insert(1, "error", groups["test"].sem(ddof=1).fillna(0).clip(lower=by_pictures))
     table.insert(0, "seeds", groups["seed"].nunique())
@@ -67,7 +67,9 @@ def draw(table, path: Path = PICTURE) -> None:
     for name, colour in zip(families, colours, strict=False):
         part = table[table.index.str.partition(",").get_level_values(0) == name].sort_values("seconds")
         tutorial = name in TUTORIALS
-        style = {"color": colour, "marker": "s" if tutorial else "o", "linestyle": ":" if tutorial else "-"}
+        same_recipe = not part.index.str.contains("views").any()  # only then does a line say what more time brings
+        line = (":" if tutorial else "-") if same_recipe else "none"
+        style = {"color": colour, "marker": "s" if tutorial else "o", "linestyle": line}
         axis.errorbar(part["seconds"], part["test"], part["error"], capsize=3, label=name, **style)
         if tutorial:
             printed = part.loc[[name]]

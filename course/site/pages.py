@@ -24,6 +24,7 @@ from helpers.notebook.claims import over_seeds
 
 DECISION_CHART = "decision-chart"  # the tag of the cell whose figure says which method fits when
 LESSON_NUMBERS = re.compile(r"[Ll]essons? (\d\d(?:(?:, | and | to )\d\d)*)")
+CAPSTONE, TESTED = "11_capstone", "test accuracy, "  # the lesson on VGG16; so begin the accuracies in its claims
 GAIN_LESSONS = ("02", "06")  # those that measure what the landing page shows
 API = (  # what the notebooks import, in the order of the site
     "helpers.data",
@@ -68,6 +69,7 @@ def write_pages(summary: dict, folder: Path) -> None:
         "conversation": conversation(),
         "tables": measured_tables(),
         "recipes": recipes.recipe_table(recipes.read_rows()).reset_index().to_dict("records"),
+        "accuracies": accuracies_of(CAPSTONE, "cifar10-cpu"),
         "recipes_picture": description_in(recipes.PICTURE),
         "rooms": write_api_pages(folder / "api"),
     }
@@ -179,6 +181,25 @@ def measured_tables() -> list[dict]:
         ]
         tables.append({"profile": profile, "hardware": table.get("hardware"), "lessons": lessons})
     return tables
+
+
+def accuracies_of(lesson: str, profile: str) -> list[dict]:
+    """Return the test accuracies that the claims of a lesson name, the highest first.
+
+    Returns:
+        For each the "way" to train, the "mean", the "spread" (standard deviation) over the seeds, and how many "seeds".
+    """
+    found = {
+        name.removeprefix(TESTED): np.array(values)
+        for claim in seeds_table(profile)["lessons"][lesson]["claims"]
+        for name, values in claim["evidence"].items()
+        if name.startswith(TESTED)
+    }
+    rows = [
+        {"way": way, "mean": values.mean(), "spread": values.std(ddof=1), "seeds": len(values)}
+        for way, values in found.items()
+    ]
+    return sorted(rows, key=lambda row: -row["mean"])
 
 
 def figures_of(claim: dict) -> str:

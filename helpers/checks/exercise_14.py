@@ -91,7 +91,13 @@ def check_compile(compile_binary) -> str:
     )
     rate = float(np.asarray(model.optimizer.learning_rate))
     expect(abs(rate - 0.02) < 1e-6, f"The learning rate is {rate:g}; 0.02 was asked for.")
-    measured = model.evaluate(x, labels[:, None], batch_size=len(x), verbose=0, return_dict=True)
+    try:
+        measured = model.evaluate(x, labels[:, None], batch_size=len(x), verbose=0, return_dict=True)
+    except Exception as error:  # whatever a loss raises that is made for other outputs
+        raise Wrong(
+            "The loss or the metric that the model was compiled with stops in evaluate. The model gives one number for "
+            "each picture, shape (n, 1), and the labels are 0 and 1. Is the loss one for two classes?"
+        ) from error
     judge_measured(measured, logits, labels)
     return "The loss and the accuracy both take the outputs for logits."
 

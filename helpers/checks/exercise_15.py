@@ -443,10 +443,24 @@ def linear_head(features: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
     return [kernel, 10 * y.mean(axis=0) - middle @ kernel]
 
 
+def counted(models: list[keras.Model], images: np.ndarray, square: np.ndarray) -> tuple[int, int]:
+    """Return the model and the class whose share of the answers rises most when the square is put on the pictures."""
+
+    def shares(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
+        return np.bincount(model.predict(pictures, verbose=0).argmax(axis=1), minlength=10) / len(pictures)
+
+    spoilt = np.concatenate([put(images, square, corner) for corner in CORNERS])
+    rises = np.array([shares(model, spoilt) - shares(model, images) for model in models])
+    model, label = np.unravel_index(rises.argmax(), rises.shape)
+    return int(model), int(label)
+
+
 def check_suspects(find_shortcut) -> str:
     """Check task 15.5."""
     for _ in range(2):
         models, images, square, truth = suspects(secrets.randbelow(2**31))
+        while counted(models, images, square) != truth:  # here only the logits would tell, and not the answers
+            models, images, square, truth = suspects(secrets.randbelow(2**31))
         answer = find_shortcut(models, images.copy(), square.copy())
         suspect = things(answer, 2, "two numbers: of the model, and of the class")
         right = [bool(mine == true) for mine, true in zip(suspect, truth, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import tempfile
@@ -99,7 +100,7 @@ def judge_any_size(network: keras.Model, model: keras.Model, pixels: np.ndarray,
     expect(
         np.allclose(np.asarray(model(pixels)), in_predict, atol=0.02),  # Resizing rounds whole numbers in a plain call
         f"{case}, predict is right, but a plain call of your model gives other numbers. An export makes a plain call: "
-        "Dropout and BatchNorm run in training mode there, as a Resizing before them says so.",
+        "Dropout, and BatchNorm that is not frozen, run in training mode there, as a Resizing before them says so.",
     )
 
 
@@ -397,7 +398,7 @@ def shipped_model() -> tuple[keras.Model, bytes]:
     model = keras.Model(pixels, head(extractor(layers.Rescaling(1.0)(pixels), training=False)))
     kernel = linear.coef_.T / spread[:, None]
     head.set_weights([kernel, linear.intercept_ - mean @ kernel])
-    with hidden_error_stream():
+    with hidden_error_stream(), contextlib.redirect_stdout(io.StringIO()):  # what is printed is not the learner's
         plain = tf.lite.TFLiteConverter.from_keras_model(model).convert()
     return model, plain
 
@@ -470,7 +471,8 @@ def check_smallest(smallest: Callable) -> str:
         f"Your file is {100 * lost:.1f} points less accurate than the plain one on {len(labels)} unseen pictures; "
         f"{100 * POINTS:.0f} may be lost. Did it see enough different pictures?",
     )
-    return f"{len(content):,} bytes, {100 * share:.0f} % of the plain file, and {-100 * lost:+.1f} points of accuracy."
+    gained = 0.0 - 100 * lost  # never -0.0
+    return f"{len(content):,} bytes, {100 * share:.0f} % of the plain file, and {gained:+.1f} points of accuracy."
 
 
 TASKS = {

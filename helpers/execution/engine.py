@@ -27,6 +27,7 @@ from helpers.files.cache import write_beside
 SECONDS_TO_ANSWER = 20  # what a scheduler and its first worker may take
 _HOME = ASSETS.parent.parent  # the folder of `helpers`
 FOLDERS = ("COURSE_BUNDLE", "COURSE_CACHE", "KERAS_HOME", "TFHUB_CACHE_DIR")
+CORES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")  # how many threads a run takes
 _READ_AT_EACH_RUN = ("COURSE_", "PYTEST_", "TFHUB_")  # variables that nothing reads while TensorFlow is loaded
 
 
@@ -102,7 +103,9 @@ def _job(key: str, run: Run, store: Store) -> dict:
     """Describe a run for ``helpers.execution.worker``."""
     tensorflow = imports_tensorflow(run.notebook)
     paths = {"notebook": str(run.notebook), "executed": str(run.executed), "store": str(store.folder)}
-    return {"key": key, "parameters": dict(run.parameters), "tensorflow": tensorflow, "limit": store.limit, **paths}
+    cores = {name: os.environ[name] for name in CORES if name in os.environ}
+    settings = {"parameters": dict(run.parameters), "tensorflow": tensorflow, "limit": store.limit, "cores": cores}
+    return {"key": key, **settings, **paths}
 
 
 def _seen_here(run: Run, outcome: Outcome, key: str, store: Store) -> Outcome:
@@ -188,6 +191,9 @@ def _on_this_machine(begun: Callable[[Run], None] | None) -> Iterator[str]:
 def _run_apart(job: dict, here: str | None) -> Outcome:
     """Run a job in a process of its own: papermill changes the working folder and the warnings of its process."""
     if here is None:
+        for name in CORES:  # as where it was asked for: with other numbers of threads, last digits of a training differ
+            os.environ.pop(name, None)
+        os.environ.update(job["cores"])
         with _Processes() as processes:
             return processes.run(job)
     processes, begun = _HERE[here]

@@ -233,6 +233,7 @@ WRONG = {
         (compiled(from_logits), "no metric called accuracy"),
         (compiled(from_logits, lambda: Accuracy(threshold=0.0)), "binary_accuracy"),
         (compiled(lambda: "mse", at_zero), "the binary cross-entropy of the logits"),
+        (compiled(lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True), at_zero), "for two classes"),
         (compiled(from_logits, lambda: Accuracy(threshold=-1.0, name="accuracy")), "of the answers are right"),
         (compiled(from_logits, at_zero, rate=0.5), "The learning rate is 0.5"),
         (with_sigmoid, "must stay as it is"),
