@@ -342,7 +342,7 @@ def check_name(name_picture) -> str:
 
 def judge_name(model: keras.Model, names: list[str], quarter: int, kind: str, answer) -> None:
     """Raise ``Wrong`` unless an answer is the name of the brightest quarter, and its probability."""
-    name, probability = things(answer, 2, "two things: a name and a probability")
+    name, probability = things(answer, 2, f"two things, for {kind} as for all: a name and a probability")
     expect(
         not isinstance(name, int | np.integer),
         f"For {kind} your function returns the number {name}. Wanted is the name: names[number].",
