@@ -11,11 +11,13 @@ import warnings
 from pathlib import Path
 
 from course import ROOT, CourseError
+from course.run.cores import share_cores, usual_jobs
 from course.run.lessons import find_lessons, succeeded
-from helpers.execution.engine import CORES, make_folders_absolute
+from helpers.execution.engine import make_folders_absolute
 from helpers.files.bundle import SourceError
 from helpers.profiles import PROFILES
 
+USUAL_JOBS = "default: one more than there are cores, with 4 GB of memory for each"
 REPORT, SITE = ROOT / "build" / "report", ROOT / "build" / "site"
 COMMANDS = {
     "for students": {
@@ -59,8 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    if getattr(options, "jobs", 1) > 1:
-        share_cores(options.jobs)
+    if "jobs" in options:
+        options.jobs = options.jobs or usual_jobs()
+        if options.jobs > 1:
+            share_cores(options.jobs)
     try:
         return options.command(options)
     except (CourseError, SourceError, OSError) as error:
@@ -99,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
 
     site = commands["site"]
     site.add_argument("--solutions", action="store_true", help="show the solutions, too")
-    site.add_argument("--jobs", type=positive, default=default_jobs(), help="lessons at the same time, if any must run")
+    site.add_argument("--jobs", type=positive, help=f"lessons at the same time, if any must run ({USUAL_JOBS})")
     site.set_defaults(command=site_command)
 
     check_site = commands["check-site"]
@@ -132,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
     output = ROOT / "build" / "grades"
     grade.add_argument("--output", type=absolute, default=output, help=f"folder for results (default: {output})")
     grade.add_argument("--profile", choices=PROFILES, default="mini", help="in which they run (default: mini)")
-    grade.add_argument("--jobs", type=positive, default=default_jobs(), help="submissions at the same time")
+    grade.add_argument("--jobs", type=positive, help=f"submissions at the same time ({USUAL_JOBS})")
     grade.add_argument("--minutes", type=amount, default=3, help="for each; a cell or check gets a third (default: 3)")
     grade.add_argument("--memory", type=amount, default=4, metavar="GB", help="for each (default: 4)")
     grade.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler, to use more machines")
@@ -185,7 +189,7 @@ def add_run_options(command: argparse.ArgumentParser, output: Path) -> None:
     names = ["auto", *PROFILES]
     command.add_argument("--profile", choices=names, default="auto", help="default: auto")
     command.add_argument("--lessons", nargs="+", default=[], metavar="NN", help="such as 03 06 (default: all)")
-    command.add_argument("--jobs", type=positive, default=default_jobs(), help="lessons at the same time")
+    command.add_argument("--jobs", type=positive, help=f"lessons at the same time ({USUAL_JOBS})")
     command.add_argument("--output", type=absolute, default=output, help=f"folder for results (default: {output})")
     command.add_argument("--fresh", action="store_true", help="run again what has not changed since the last run")
     command.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask scheduler, to use more machines")
@@ -211,11 +215,6 @@ def absolute(text: str) -> Path:
     return Path(os.path.expanduser(text)).absolute()  # the method raises where nobody has the name after "~"
 
 
-def default_jobs() -> int:
-    """Return 2, or 1 where there is but one core."""
-    return 2 if (os.cpu_count() or 1) > 1 else 1
-
-
 def look_before_running(options: argparse.Namespace) -> None:
     """Raise now what each run would raise after its minutes.
 
@@ -234,12 +233,6 @@ def check_profile_variable() -> None:
     name = os.environ.get("COURSE_PROFILE", "")
     if name not in ("", "auto", *PROFILES):
         raise CourseError(f"COURSE_PROFILE is {name!r}. Set it to one of {', '.join(PROFILES)}, or auto, or unset it.")
-
-
-def share_cores(jobs: int) -> None:
-    """Give each run its part of the cores: runs that use all of them at the same time hold each other up."""
-    for name in CORES:
-        os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // jobs)))
 
 
 def badges_command(options: argparse.Namespace) -> int:

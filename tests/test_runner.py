@@ -8,6 +8,7 @@ import pytest
 
 from course.__main__ import main
 from course.run import lessons, runner
+from course.run.cores import usual_jobs
 from course.run.lessons import run_of
 from helpers.execution import Store
 from helpers.execution.kernel import execute
@@ -154,6 +155,14 @@ def test_seeds_are_counted(folder, capsys):
     assert main(options) == 1
     table = (folder / "seeds" / "claims.csv").read_text()
     assert "00_a,one is one,2,2," in table and "01_b,one is one,0,2,0 1" in table
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "jobs"),
+    [(2, 16, 3), (2, 8.1, 2), (2, 4.1, 1), (2, 2, 1), (1, 64, 2), (8, 16, 4), (8, 64, 9)],
+)
+def test_as_many_runs_as_cores_and_one_more_if_the_memory_has_room(cores, gigabytes, jobs):
+    assert usual_jobs(cores, gigabytes * 1e9) == jobs
 
 
 @pytest.mark.parametrize("options", [["--profile", "maxi"], ["--jobs", "0"], ["--jobs", "two"]])

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from helpers.checks.faults import where
 from helpers.checks.images import unseen_images
 from helpers.checks.open_task import expect_no_look_up, new_emoji
 from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, things
@@ -43,6 +44,11 @@ def check_bins(bins_of) -> str:
         kept = probabilities.copy()
         answer = bins_of(probabilities, labels, bins)
         expect(np.array_equal(kept, probabilities), "Your function changes the probabilities that it was given.")
+        rows = [np.size(row) for row in answer] if isinstance(answer, list | tuple | np.ndarray) else []
+        expect(
+            len(rows) in (0, 3) or set(rows) != {3},
+            "Your function returns a row for each bin. Wanted are three arrays: counts, confidences, accuracies.",
+        )
         arrays = things(answer, 3, "three arrays: counts, confidences, accuracies")
         judge_bins([np.asarray(array, float) for array in arrays], probabilities, labels, bins)
     return "Each bin has its own count, mean confidence and accuracy, and no picture is lost."
@@ -76,7 +82,15 @@ def judge_bins(answer: list[np.ndarray], probabilities: np.ndarray, labels: np.n
     )
     lost = len(labels) - int(count.sum())
     expect(lost == 0, f"{case}your bins hold {int(count.sum())} of {len(labels)} pictures.")
+    expect(
+        np.array_equal(count, wanted[0]) or not np.array_equal(count[::-1], wanted[0]),
+        f"{case}your bins go from high confidence to low. Wanted is the bin of the lowest first.",
+    )
     expect(np.array_equal(count, wanted[0]), f"{case}your bins hold {count.astype(int)} pictures: other bins?")
+    expect(
+        not (np.allclose(mean, wanted[2]) and np.allclose(accuracy, wanted[1])),
+        f"{case}two of your arrays have changed places: the mean confidences come before the accuracies.",
+    )
     edges = np.unique(which) / bins
     expect(
         not any(np.allclose(mean, edges + shift / bins, atol=1e-6) for shift in (0, 0.5, 1)),
@@ -322,7 +336,12 @@ def check_sets(conformal_sets) -> str:
         at_threshold = likeliest_first[min(rank_of(count, alpha), count) - 1]
         probabilities[count] = probabilities[at_threshold]  # a new picture with a score that is the threshold
         kept = probabilities.copy()
-        answer = conformal_sets(probabilities[:count], labels[:count], probabilities[count:], alpha)
+        try:
+            answer = conformal_sets(probabilities[:count], labels[:count], probabilities[count:], alpha)
+        except (IndexError, ValueError) as error:
+            if rank_of(count, alpha) <= count:
+                raise
+            raise Wrong(f"{without_score(count, alpha)} Your function stops there. {where(error)}") from error
         expect(answer is not None, NOTHING)
         expect(np.array_equal(kept, probabilities), "Your function changes the probabilities that it was given.")
         sets = np.asarray(answer)
@@ -344,6 +363,14 @@ def rank_of(count: int, alpha: float) -> int:
     return int(np.ceil((count + 1) * (1 - alpha) - 1e-9))
 
 
+def without_score(count: int, alpha: float) -> str:
+    """Say that there are too few scores for a threshold."""
+    return (
+        f"With {count} calibration pictures and alpha = {alpha:g}, the rank is {rank_of(count, alpha)}: no score has "
+        "it. Which set is the only one that can keep the promise?"
+    )
+
+
 def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, new: np.ndarray, alpha: float) -> None:
     """Raise ``Wrong`` unless the sets ``(n, classes)`` are the conformal ones."""
     count = len(labels)
@@ -356,10 +383,7 @@ def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, ne
         return 1 - new <= threshold + 1e-12
 
     if rank > count:
-        expect(
-            sets.all(),
-            f"{case}the rank is {rank}: no score has it. Which set is the only one that can keep the promise?",
-        )
+        expect(sets.all(), without_score(count, alpha))
         return
     if np.array_equal(sets, at(scores[rank - 1])):
         return
@@ -374,6 +398,10 @@ def judge_sets(sets: np.ndarray, calibration: np.ndarray, labels: np.ndarray, ne
         ),
         (at(scores[rank - 2]), TOO_LOW),
         (at(float(np.quantile(scores, 1 - alpha))), TOO_LOW),
+        (
+            at(float(np.quantile(scores, rank / count))),
+            "the level is right, but np.quantile takes a number between two scores. See its method",
+        ),
         (at(scores[low_rank - 1]), "alpha is the share of misses, not the share of hits"),
         (
             at(of_largest[rank - 1]),

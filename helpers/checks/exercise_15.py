@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 import helpers.quiet  # noqa: F401
+from helpers.checks.faults import where
 from helpers.checks.task import NOTHING, Task, Wrong, ended, expect, same_arrays, things
 from helpers.data import emoji10
 from helpers.models import build_backbone, extract_features
@@ -208,7 +209,15 @@ def check_nested(grad_cam) -> str:
         logits = np.asarray(head(backbone(images, training=False), training=False))
         classes = logits.argsort(axis=1)[np.arange(5), [0, 3, 2, 1, 2]]  # mostly not the class that the model names
         before = [*backbone.get_weights(), *head.get_weights()]
-        answer = as_maps(grad_cam(backbone, head, images.copy(), classes.copy()), (5, 6, 6))
+        try:
+            answer = as_maps(grad_cam(backbone, head, images.copy(), classes.copy()), (5, 6, 6))
+        except (AttributeError, TypeError, ValueError) as error:
+            if "None" not in str(error):
+                raise
+            raise Wrong(
+                "Your function stops; it looks as if a gradient is None. The tape sees what is computed inside it, of "
+                f"weights that can learn and of what it was told to watch. {where(error)}"
+            ) from error
         after = [*backbone.get_weights(), *head.get_weights()]
         same = same_arrays(before, after)
         expect(same, "Your function changes weights or statistics of the model. Which mode was it called in?")
@@ -299,11 +308,12 @@ def check_occlusion(occlusion) -> str:
 
 
 def small_model(seed: int) -> keras.Sequential:
-    """Return a model with a convolution, a pooling layer and a Dense layer of three classes."""
+    """Return a model with a convolution, a pooling layer and a Dense layer of six classes."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
     convolution = layers.Conv2D(12, 3, padding="same", activation="relu")
-    return keras.Sequential([keras.Input((8, 8, 3)), convolution, layers.GlobalAveragePooling2D(), layers.Dense(3)])
+    head = layers.Dense(6, bias_initializer="random_normal")
+    return keras.Sequential([keras.Input((8, 8, 3)), convolution, layers.GlobalAveragePooling2D(), head])
 
 
 def class_map(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -324,6 +334,7 @@ def first_layer(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 def check_sanity(sanity) -> str:
     """Check task 15.4."""
+    bias_moved = False
     for seed, explain in enumerate((class_map, brightness, first_layer), start=1541):
         model, images = small_model(seed), np.random.default_rng(seed).random((4, 8, 8, 3)).astype("float32")
         images *= np.array([0.1, 0.3, 0.6, 1], "float32")[:, None, None, None]  # pictures differ more than places
@@ -337,6 +348,8 @@ def check_sanity(sanity) -> str:
 
         answer = sanity(recorded, model, images.copy(), seed)
         judge_sanity(answer, calls, before, model.get_weights())
+        bias_moved |= not np.array_equal(calls[-1][0][-1], before[-1])
+    expect(bias_moved, "The bias of the last layer stayed as it was. Shuffle each array of weights of that layer.")
     model, images = small_model(1541), np.random.default_rng(1541).random((4, 8, 8, 3)).astype("float32")
     once, again, other = (float(sanity(class_map, model, images.copy(), seed)) for seed in (1, 1, 2))
     expect(

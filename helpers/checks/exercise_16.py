@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 import helpers.quiet  # noqa: F401
-from helpers.checks.faults import first_line
+from helpers.checks.faults import first_line, where
 from helpers.checks.images import unseen_images
 from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays, things
 from helpers.data.datasets import load_data
@@ -135,7 +135,13 @@ def judge_standardise(kind: type, features: np.ndarray) -> None:
         layer = kind()
     except TypeError as error:
         raise Wrong(f"A layer of your class must be made without arguments: {shorten(str(error), 160)}.") from error
-    layer.adapt(features.copy())
+    try:
+        layer.adapt(features.copy())
+    except AttributeError as error:
+        raise Wrong(
+            "adapt stops on a new layer. Keras calls build when a layer meets its first input, so here it did not run "
+            f"yet: adapt can call it. {where(error)}"
+        ) from error
     inputs = keras.Input(features.shape[1:])
     model = keras.Model(inputs, layer(inputs))
     answer = model.predict(features, batch_size=32, verbose=0)
@@ -355,6 +361,12 @@ def judge_name(model: keras.Model, names: list[str], quarter: int, kind: str, an
     wanted = float(np.exp(scores[quarter]) / np.exp(scores).sum())
     advice = "Is it turned as its camera says?" if "turn" in kind else "What happens to its channels?"
     probability = float(np.asarray(probability).reshape(-1)[0])
+    twice = float(np.exp(wanted) / (np.exp(wanted) + 3 * np.exp((1 - wanted) / 3)))
+    expect(
+        abs(probability - twice) > 0.005,
+        f"For {kind} the probability is {probability:.2f}; the model gives {wanted:.2f}. Did softmax run twice? The "
+        "model's last layer is one.",
+    )
     expect(
         abs(probability - 0.25) > 0.02,
         f"For {kind} the probability is {probability:.2f}, that of guessing. Did you rescale the pixels? The model "

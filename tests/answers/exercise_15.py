@@ -97,6 +97,14 @@ def other_grad_cam(**changes):
     return lambda backbone, head, images, classes: grad_cam(backbone, head, images, classes, **changes)
 
 
+def grad_cam_unwatched(backbone, head, images, classes):
+    maps = backbone(images, training=False)
+    with tf.GradientTape() as tape:
+        of_class = tf.gather(head(maps, training=False), classes, axis=1, batch_dims=1)
+    weights = tf.reduce_mean(tape.gradient(of_class, maps), axis=(1, 2), keepdims=True)
+    return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1)).numpy()
+
+
 # 15.3
 def occlusion(predict, images, classes, patch, colour=None, fresh=True, own=False):
     rows, places = np.arange(len(images)), range(0, images.shape[1], patch)
@@ -187,6 +195,11 @@ def sanity_in_place(explain, model, images, seed):
 
 def other_sanity(**changes):
     return lambda explain, model, images, seed: sanity(explain, model, images, seed, **changes)
+
+
+def kernel_shuffled(explain, model, images, seed):
+    random = np.random.default_rng(seed)
+    return sanity(explain, model, images, seed, mix=lambda w: random.permuted(w) if w.ndim == 2 else w)
 
 
 def values_compared(first, second):
@@ -281,6 +294,7 @@ WRONG = {
             "the class of the first one",
         ),
         (other_grad_cam(training=True), "Which mode"),
+        (grad_cam_unwatched, "a gradient is None"),
         (lambda *given: grad_cam(*given)[:, ::2], "have the shape"),
     ],
     "15.3": [
@@ -308,6 +322,7 @@ WRONG = {
         (other_sanity(mix=np.zeros_like), "has new numbers"),
         (other_sanity(mix=lambda w: w[::-1]), "whole rows"),
         (other_sanity(back=False), "still shuffled"),
+        (kernel_shuffled, "The bias of the last layer"),
         (other_sanity(compare=values_compared), "correlation of the values"),
         (other_sanity(compare=all_at_once), "correlated once"),
         (other_sanity(compare=lambda *maps: 1 - correlation(*maps)), "is not that"),

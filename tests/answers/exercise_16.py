@@ -186,6 +186,12 @@ class WithArgument(WithWeights):
         super().__init__(**options)
 
 
+@keras.saving.register_keras_serializable("bank_16")
+class AdaptsBeforeBuild(WithWeights):
+    def adapt(self, features):
+        self.mean.assign(features.mean(axis=0))
+
+
 # 16.3
 def callbacks(folder, backup="backup", **changed):
     best = {"monitor": "val_accuracy", "mode": "max", "save_best_only": True} | changed
@@ -278,6 +284,13 @@ def name_only(model_file, names, picture):
     return name_by(read)(model_file, names, picture)[0]
 
 
+def softmax_twice(model_file, names, picture):
+    model = keras.models.load_model(model_file)
+    probabilities = model.predict(read(picture, *model.input_shape[1:3])[None], verbose=0)
+    again = np.asarray(keras.ops.softmax(probabilities))[0]
+    return names[int(again.argmax())], float(again.max())
+
+
 def sure(model_file, names, picture):
     return name_by(read)(model_file, names, picture)[0], 1.0
 
@@ -342,6 +355,7 @@ WRONG = {
         (lambda: Variance, "the columns have not"),
         (lambda: NearlyZero, "divided by nearly 0"),
         (lambda: WithArgument, "without arguments"),
+        (lambda: AdaptsBeforeBuild, "adapt can call it"),
     ],
     "16.3": [
         (lambda folder: None, "returns nothing"),
@@ -363,6 +377,7 @@ WRONG = {
         (number, "Wanted is the name"),
         (name_only, "wanted are two things"),
         (sure, "the model gives"),
+        (softmax_twice, "Did softmax run twice"),
         (name_by(grey), "Are the colours those"),
         (name_by(blue_first), "Are the colours those"),
         (name_by(lambda picture, *size: read(picture, 8, 12)), "Which shape has your array"),
