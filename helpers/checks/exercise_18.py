@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import helpers.quiet  # noqa: F401
+from helpers.checks.faults import where
 from helpers.checks.images import UNSEEN_SEED
 from helpers.checks.task import NOTHING, Task, Wrong, expect, same_arrays, things
 from helpers.data import emoji10
@@ -85,7 +86,8 @@ def check_means(nearest_means) -> str:
 MEANS_MISTAKES = {
     "as they are": "This is what the features give as they are: long vectors pull the means. Is each of them divided "
     "by its length, those of x too?",
-    "only few": "The labelled vectors have length 1; those of x have not.",
+    "only few": "The labelled vectors have length 1; have those of x, too? (If you take the largest product: it "
+    "belongs to the nearest mean only where all means are equally long.)",
     "only x": "The vectors of x have length 1, the labelled ones have not: long vectors pull the means.",
     "means too": "You divide the means by their length as well. Here they are used as they are.",
 }
@@ -112,9 +114,16 @@ def judge_means(answer: np.ndarray, few: np.ndarray, labels: np.ndarray, x: np.n
     )
     for message, other in others.items():
         expect(agree > 0.99 or np.mean(answer == other) < 0.99, message)
+    advice = "Which axis does each of your steps go along? Is the nearest mean that of the *smallest* distance?"
+    if agree > 0.9:
+        advice = (
+            "A length is the root of the sum of squares. Each vector gets length 1 first; then the means are taken."
+        )
+    elif not np.isin(answer, classes).all():
+        advice = f"Only classes that occur have a mean; here they are {', '.join(map(str, classes))}."
     expect(
         agree > 0.99,  # ties may be broken in another way
-        f"{agree:.0%} of your labels are those of the nearest class mean. Which axis does each of your steps go along?",
+        f"{agree:.0%} of your labels are those of the nearest class mean. {advice}",
     )
 
 
@@ -136,8 +145,10 @@ def reference_loss(first: np.ndarray, second: np.ndarray, temperature: float, mi
     partners = (np.arange(2 * count) + count) % (2 * count)
     if mistake == "side by side":
         partners = np.arange(2 * count) ^ 1
-    if mistake == "half":
-        logits, partners = logits[:count, count:], np.arange(count)
+    if mistake in ("half", "halves"):
+        across, partners = logits[:count, count:], np.arange(count)
+        logits = across if mistake == "half" else np.concatenate([across, across.T])
+        partners = np.arange(len(logits)) % count
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), partners]
     if mistake == "one_way":
         losses = losses[:count]
@@ -153,6 +164,7 @@ LOSS_MISTAKES = {
     "warm": "The similarities are not divided by the temperature.",
     "one_way": "This is the loss of the first views only. The second views look for their partners, too: 2n rows.",
     "half": "Your candidates are the second views only. The other first views are candidates, too.",
+    "halves": "First views look among second views only, and the other way round. All other views are candidates.",
     "total": "This is the sum over the views; wanted is the mean.",
     "zero": "The similarity of a view with itself is 0 in your logits. That rules nothing out: exp(0) is 1. It must be "
     "so far below the others that its exponential is 0.",
@@ -181,7 +193,20 @@ def check_loss(nt_xent) -> str:
             continue
         for name, message in LOSS_MISTAKES.items():
             expect(abs(value - reference_loss(*kept, temperature, name)) > 1e-3, message)
-        raise Wrong(f"For {count} pictures and temperature {temperature} your loss is {value:.3f}; it is {wanted:.3f}.")
+        expect(
+            value < 1e6,
+            f"Your loss is {value:.1e}. The right column of a row is the one that you ruled out: a view itself. Its "
+            "partner is n rows away.",
+        )
+        expect(
+            abs(value - 2 * wanted) > 1e-3,
+            "Your loss is twice as large as it should be. There are 2n views to divide by.",
+        )
+        raise Wrong(
+            f"For {count} pictures and temperature {temperature} your loss is {value:.3f}; it should be {wanted:.3f}. "
+            "Does each row go through a softmax once? (Keras' cross-entropy takes from_logits=True.) Does the sum "
+            "below have the partner in it?"
+        )
     return "Each view looks for its partner among all others, and never finds itself."
 
 
@@ -194,6 +219,11 @@ def check_views(two_views) -> str:
     pictures = np.clip(pictures, 0, 255).astype("uint8")
     calls = [views_of(two_views, pictures) for _ in range(20)]
     (first, second), (again, _) = calls[:2]
+    expect(
+        not (np.allclose(first, pictures, atol=1) and np.allclose(second, pictures, atol=1)),
+        "Both views are the pictures as they were. In predict, layers for random changes change nothing: call them, "
+        "with training=True.",
+    )
     expect(not np.allclose(first, second, atol=1), "Both views are the same. What would there be to learn?")
     expect(
         not (np.allclose(first, pictures, atol=1) or np.allclose(second, pictures, atol=1)),
@@ -214,9 +244,20 @@ def check_views(two_views) -> str:
     means = np.mean([[views.mean(axis=(1, 2, 3)) for views in pair] for pair in calls], axis=0)
     expect(
         all(np.corrcoef(levels, each)[0, 1] > 0.5 for each in means),
-        "Dark pictures can no longer be told from bright ones: nothing of the picture is left to recognise.",
+        "Dark pictures can no longer be told from bright ones: nothing of the picture is left to recognise. Or do the "
+        "views stand in another order than the pictures?",
     )
-    return "Two views, both changed, each picture in its own way, and still pictures."
+    extremes = np.repeat(np.array([0, 255], "uint8"), 6)[:, None, None, None] + np.zeros((12, 32, 32, 3), "uint8")
+    black, white = np.mean([np.split(views_of(two_views, extremes)[0], 2) for _ in range(20)], axis=(0, 2, 3, 4, 5))
+    expect(
+        white - black > 50,
+        "Black pictures come out as bright as white ones. Do pixels below 0 become 250? The type uint8 wraps round: "
+        "clip to [0, 255] before astype.",
+    )
+    return (
+        "Two views, both changed, each picture in its own way, and still pictures. (Called plainly, layers for random "
+        "changes do change; inside predict they do not.)"
+    )
 
 
 def views_of(two_views: Callable, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,11 +274,11 @@ def views_of(two_views: Callable, pictures: np.ndarray) -> tuple[np.ndarray, np.
         )
         expect(np.isfinite(each).all(), "There is a nan or an infinite number in a view.")
         expect(
-            each.max() > 2,
+            each.max() > 2 or not pictures.any(),
             "The largest pixel of a view is at most 2. Pixels go from 0 to 255 here; the network rescales them itself.",
         )
         expect(
-            each.min() >= 0 and each.max() <= 255,
+            each.min() >= -0.01 and each.max() <= 255.01,  # interpolation rounds
             f"Pixels of a view go from {each.min():.0f} to {each.max():.0f}; wanted is 0 to 255. Cut off what is "
             "beyond.",
         )
@@ -286,10 +327,20 @@ def check_choice(choose_source) -> str:
 def judge_choice(choose_source: Callable, table: pd.DataFrame, megabytes: float, seconds: float) -> None:
     """Raise ``Wrong`` unless the source with the best validation accuracy in the budget is chosen."""
     given = table.copy()
-    answer = choose_source(given, megabytes, seconds)
+    try:
+        answer = choose_source(given, megabytes, seconds)
+    except ValueError as error:
+        allowed = table[(table["megabytes"] <= megabytes) & (table["seconds"] <= seconds)]
+        raise Wrong(
+            f"With a budget of {megabytes:g} MB and {seconds:g} s, your function stops with ValueError, but "
+            f"{allowed.index[0]} fits. {where(error)}"
+        ) from error
     expect(given.equals(table), "Your function changes the table that it was given.")
     name, accuracy = things(answer, 2, "two things: the name of a source and an accuracy")
-    expect(isinstance(name, str) and name in table.index, f"{name!r} is no source of the table.")
+    expect(
+        isinstance(name, str) and name in table.index,
+        f"{name!r} is no source of the table. (argmax gives a place, idxmax the name.)",
+    )
     expect(accuracy is not None, f"You return {name!r} and None; wanted are a name and its accuracy.")
     accuracy = numbers(accuracy, "a name and an accuracy, a number")
     expect(accuracy.size == 1, f"As an accuracy you return the shape {accuracy.shape}; wanted is one number.")
@@ -297,7 +348,11 @@ def judge_choice(choose_source: Callable, table: pd.DataFrame, megabytes: float,
     fits = {"megabytes": table["megabytes"] <= megabytes, "seconds": table["seconds"] <= seconds}
     budget = f"With a budget of {megabytes:g} MB and {seconds:g} s"
     for column, inside in fits.items():
-        expect(inside[name], f"{budget}, {name} is beyond it: it has {table.loc[name, column]:g} {column}.")
+        expect(
+            inside[name],
+            f"{budget}, {name} is beyond it: it has {table.loc[name, column]:g} {column}. (A place in the shortened "
+            "table is not the same place in the whole one.)",
+        )
     allowed = table[fits["megabytes"] & fits["seconds"]]
     wanted = allowed["validation"].idxmax()
     expect(
@@ -342,9 +397,13 @@ def check_few(learn: Callable) -> str:
         rights.append(np.mean(answer == truth))
     accuracy, error = float(np.mean(rights)), float(np.std(rights, ddof=1) / len(rights) ** 0.5)
     if accuracy < 0.2:
-        advice = "That is about guessing: do features and labels stand in the same order?"
+        advice = "That is about guessing. Do features and labels stand in the same order? Is x treated like few?"
+    elif accuracy > TARGET - 0.015:
+        advice = "Close. If you use both sources, each with length 1: how strongly is your classifier held back (C)?"
     else:
-        advice = "There are two sources. Does each know something that the other does not? Which length have features?"
+        advice = (
+            "There are two sources. Does each know something that the other does not? How long are the vectors of each?"
+        )
     expect(
         accuracy >= TARGET,
         f"Accuracy {accuracy:.3f} ± {error:.3f} over {len(rights)} draws of 5 labels per class; the target is "

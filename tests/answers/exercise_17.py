@@ -44,22 +44,25 @@ def popping(points, number, count):
     return share
 
 
+def none_for_no_points(points, number, count):
+    return blocks(points, number, count) or None if points else []
+
+
 def numbers_only(points, number, count):
     return list(np.array_split(np.arange(len(points)), count)[number])
 
 
 # 17.2
-def collected(folder, count, *, silent=False, last=False, same_is_wrong=False, crash=False, by_name=False):
+def collected(folder, count, *, silent=False, last=False, same_is_wrong=False, crash=(), by_name=False):
     rows, unreadable = {}, []
     for path in sorted(folder.glob("*.json")):
         try:
             row = json.loads(path.read_text())
-        except ValueError:
-            if crash:
-                raise
+            rows.setdefault(row["point"], []).append(row["accuracy"])
+        except crash:
+            raise
+        except (ValueError, KeyError):
             unreadable.append(path.name)
-            continue
-        rows.setdefault(row["point"], []).append(row["accuracy"])
     accuracies, contradictory = [None] * count, []
     for point, values in rows.items():
         if len(set(values)) == 1 or last:
@@ -88,7 +91,7 @@ def collected_by_point(folder, count):
         try:
             row = json.loads(path.read_text())
             values[row["point"]].add(row["accuracy"])
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, LookupError):
             unreadable.add(path.name)
     sure = [values[point].pop() if len(values[point]) == 1 else None for point in range(count)]
     found = collected(folder, count)[1]
@@ -110,6 +113,31 @@ def missing_silently(folder, count):
 def only_what_is_there(folder, count):
     accuracies, told = collected(folder, count)
     return [value for value in accuracies if value is not None], told
+
+
+def as_many_as_the_files_say(folder, count):
+    rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return collected(folder, max(row["point"] for row in rows) + 1)
+
+
+def sure_again(folder, count, unset=lambda value: value is None):
+    accuracies, told = collected(folder, count)
+    accuracies, told["contradictory"] = [None] * count, []
+    for path in sorted(folder.glob("*.json")):
+        if path.name in told["unreadable"]:
+            continue
+        row = json.loads(path.read_text())
+        if unset(accuracies[row["point"]]) or accuracies[row["point"]] == row["accuracy"]:
+            accuracies[row["point"]] = row["accuracy"]
+        else:
+            accuracies[row["point"]] = None
+            told["contradictory"].append(row["point"])
+    return accuracies, told
+
+
+def with_means(folder, count):
+    accuracies, told = collected(folder, count)
+    return [0.3 if point in told["contradictory"] else value for point, value in enumerate(accuracies)], told
 
 
 def tidying(folder, count):
@@ -184,12 +212,26 @@ def halve(curves, first, *, again=False, rank="now", down=False, place=False):
         done = end
         if done == epochs:
             break
-        look = {"now": curves[:, done - 1], "end": curves[:, -1], "best": curves[:, :done].max(axis=1)}[rank]
+        look = {"now": curves[:, done - 1], "end": curves[:, -1], "best": curves[:, :done].max(axis=1)}
+        look = (look | {"next": curves[:, done], "worst": -look["now"]})[rank]
         keep = len(alive) // 2 if down else (len(alive) + 1) // 2
         alive = np.sort(np.array(alive)[np.argsort(-look[alive], kind="stable")][: max(1, keep)]).tolist()
         stage = epochs if len(alive) == 1 else 2 * stage
     best = max(range(len(alive)), key=lambda place: curves[alive[place], -1])
     return (best if place else alive[best]), trained
+
+
+def halve_with_ties(curves, first, turned=False):
+    """Sort from behind, or keep the order of the last stage for the end: both choose a higher number of equal ones."""
+    alive, done, trained, stage = list(range(len(curves))), 0, 0, first
+    while stage < curves.shape[1]:
+        trained += len(alive) * (stage - done)
+        done = stage
+        order = np.argsort(curves[alive, done - 1])[::-1] if turned else np.argsort(-curves[alive, done - 1])
+        alive = [alive[place] for place in order[: -(-len(alive) // 2)]]
+        stage = curves.shape[1] if len(alive) == 1 else 2 * stage
+    trained += len(alive) * (curves.shape[1] - done)
+    return max(sorted(alive) if turned else alive, key=lambda point: curves[point, -1]), trained
 
 
 def higher_of_equals(curves, first):
@@ -275,6 +317,21 @@ def one_forgotten(costs, workers):
     return lists
 
 
+def from_one_on(costs, workers):
+    return [[number + 1 for number in numbers] for numbers in longest_first(costs, workers)]
+
+
+def without_idle_workers(costs, workers):
+    return [numbers for numbers in longest_first(costs, workers) if numbers]
+
+
+def one_list(costs, workers):
+    lists = [[]] * workers
+    for number in range(len(costs)):
+        lists[number % workers].append(number)
+    return lists
+
+
 def an_order(costs, workers):
     return sorted(range(len(costs)), key=lambda number: -costs[number])
 
@@ -305,15 +362,33 @@ WRONG = {
         (everything, "run by more than one job"),
         (popping, "changes the list"),
         (numbers_only, "no point of the list"),
+        (none_for_no_points, "returns None for job"),
+        (lambda points, number, count: [blocks(points, each, count) for each in range(count)], "not lists of them"),
         (lambda points, number, count: iter(points), "Wanted is a list"),
         (lambda points, number, count: "points", "Wanted is a list"),
     ],
     "17.2": [
         (nothing, "returns nothing"),
-        (partial(collected, crash=True), "One bad file"),
+        (partial(collected, crash=ValueError), "One bad file"),
+        (partial(collected, crash=KeyError), "stops with KeyError"),
+        (as_many_as_the_files_say, "`count` says"),
+        (sure_again, "Its rows differ"),
+        (partial(sure_again, unset=lambda value: not value), "Its rows differ"),
+        (with_means, "nor is their mean"),
+        (
+            lambda folder, count: (
+                [value or None for value in collected(folder, count)[0]],
+                collected(folder, count)[1],
+            ),
+            "0.0 is an accuracy",
+        ),
+        (
+            lambda folder, count: (dict(enumerate(collected(folder, count)[0])), collected(folder, count)[1]),
+            "The first thing is dict",
+        ),
         (partial(collected, silent=True), "'unreadable' should list"),
-        (partial(collected, last=True), "has chosen one of two"),
-        (partial(collected, same_is_wrong=True), "'contradictory' should list"),
+        (partial(collected, last=True), "Its rows differ"),
+        (partial(collected, same_is_wrong=True), "Two equal rows"),
         (partial(collected, by_name=True), "The order of the files' names"),
         (missing_silently, "'missing' should list"),
         (only_what_is_there, "one place for each"),
@@ -347,6 +422,11 @@ WRONG = {
         (partial(halve, down=True), "rounded up"),
         (partial(halve, place=True), "whole list"),
         (higher_of_equals, "Of equal points"),
+        (halve_with_ties, "Of equal points"),
+        (partial(halve_with_ties, turned=True), "Of equal points"),
+        (partial(halve, rank="next"), "one epoch ahead"),
+        (partial(halve, rank="worst"), "the *worse* half"),
+        (lambda curves, first: halve(curves, first)[::-1], "changed places"),
         (the_whole_grid, "trains all points to the end"),
         (not_to_the_end, "epochs are trained; you count"),
         (the_accuracy, "two whole numbers"),
@@ -357,6 +437,9 @@ WRONG = {
         (sorted_in_turns, "the target is"),
         (costs_instead, "Their costs?"),
         (one_forgotten, "planned once"),
+        (from_one_on, "is no number of a point"),
+        (one_list, "one and the same"),
+        (without_idle_workers, "one list for each worker"),
         (an_order, "one list for each worker"),
         (lambda costs, workers: list(range(workers)), "In the place of a worker's list"),
         (sorting_in_place, "changes the list of costs"),

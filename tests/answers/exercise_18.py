@@ -39,6 +39,16 @@ def cosine_to_means(few, labels, x):
     return classes[(x @ normalize(means).T).argmax(axis=1)]
 
 
+def largest_product(few, labels, x):
+    classes = np.unique(labels)
+    means = np.stack([normalize(few)[labels == label].mean(axis=0) for label in classes])
+    return classes[(normalize(x) @ means.T).argmax(axis=1)]
+
+
+def sum_lengths(few, labels, x):
+    return NearestCentroid().fit(normalize(few, "l1"), labels).predict(normalize(x, "l1"))
+
+
 def neighbours(few, labels, x):
     return labels[(normalize(x) @ normalize(few).T).argmax(axis=1)]
 
@@ -100,6 +110,16 @@ def side_by_side(first, second, temperature):
     return np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[places, places ^ 1])
 
 
+def both_halves(first, second, temperature):
+    return (halves(first, second, temperature) + halves(second, first, temperature)) / 2
+
+
+def itself(first, second, temperature):
+    views = normalize(np.concatenate([first, second]))
+    logits = views @ views.T / temperature - 1e9 * np.eye(len(views))
+    return ops.mean(ops.sparse_categorical_crossentropy(np.arange(len(views)), logits, from_logits=True))
+
+
 def halves(first, second, temperature):
     logits = normalize(first) @ normalize(second).T / temperature
     return np.mean(np.log(np.exp(logits).sum(axis=1)) - logits.diagonal())
@@ -158,6 +178,19 @@ def noise(pictures):
     return [np.random.default_rng().uniform(0, 255, pictures.shape) for _ in range(2)]
 
 
+def in_predict(pictures):
+    augment = keras.Sequential([layers.RandomFlip(), layers.RandomTranslation(0.2, 0.2)])
+    return [augment.predict(pictures, verbose=0) for _ in range(2)]
+
+
+def in_another_order(pictures):
+    return [np.random.default_rng().permutation(view) for view in two_views(pictures)]
+
+
+def wrapping(pictures):
+    return [(pictures + np.random.normal(0, 20, pictures.shape)).astype("int").astype("uint8") for _ in range(2)]
+
+
 def in_place(pictures):
     views = two_views(pictures)
     pictures //= 2
@@ -191,6 +224,19 @@ def choosing(by="validation", report="test", mask=lambda table, mb, s: (table.me
         return best, inside.loc[best, report]
 
     return choose
+
+
+def place_in_the_shortened(table, megabytes, seconds):
+    inside = table[(table.megabytes <= megabytes) & (table.seconds <= seconds)]
+    name = table.index[inside["validation"].argmax()]
+    return name, table.test[name]
+
+
+def only_the_best_of_all(table, megabytes, seconds):
+    best = table["validation"].idxmax()
+    if table.megabytes[best] > megabytes or table.seconds[best] > seconds:
+        raise ValueError("it is too large")
+    return best, table.test[best]
 
 
 def never_none(table, megabytes, seconds):
@@ -238,7 +284,10 @@ WRONG = {
         (lambda few, labels, x: (row for row in x), "wanted is one label"),
         (lambda few, labels, x: np.zeros((len(x), 3)), "returns the shape"),
         (plain_means, "divided by its length"),
-        (half_normalised, "those of x have not"),
+        (half_normalised, "have those of x, too"),
+        (largest_product, "the largest product"),
+        (sum_lengths, "the root of the sum of squares"),
+        (lambda few, labels, x: np.zeros(len(x), int), "of the nearest class mean"),
         (other_half_normalised, "the labelled ones have not"),
         (cosine_to_means, "You divide the means"),
         (neighbours, "the nearest single picture"),
@@ -259,6 +308,9 @@ WRONG = {
         (zero_diagonal, "rules nothing out"),
         (side_by_side, "neighbouring rows"),
         (halves, "Your candidates"),
+        (both_halves, "and the other way round"),
+        (itself, "n rows away"),
+        (lambda *given: 2 * nt_xent(*given), "twice as large"),
         (loss_with(end=np.sum), "the sum over the views"),
         (loss_with(end=lambda losses: losses), "wanted is one number, the mean"),
         (lambda *given: np.nan, "The loss is nan"),
@@ -269,6 +321,10 @@ WRONG = {
         (lambda pictures: pictures, "wanted are two arrays"),
         (lambda pictures: ("one", "two"), "two arrays of pictures"),
         (same_view, "Both views are the same"),
+        (lambda pictures: (pictures, pictures.copy()), "the pictures as they were"),
+        (in_predict, "In predict"),
+        (in_another_order, "in another order"),
+        (wrapping, "wraps round"),
         (one_view, "is the picture as it was"),
         (one_change, "in the same way"),
         (seeded, "the same views"),
@@ -288,6 +344,9 @@ WRONG = {
         (choosing(report="validation"), "You report the validation accuracy"),
         (choosing(mask=lambda table, mb, s: (table.megabytes < mb) & (table.seconds < s)), "just uses up the budget"),
         (never_none, "Wanted is a ValueError"),
+        (place_in_the_shortened, "in the shortened table"),
+        (only_the_best_of_all, "fits. In line"),
+        (lambda table, *budget: (table["validation"].argmax(), 0.7), "idxmax the name"),
         (last_of_none, "stops with IndexError"),
         (lambda *given: (choose_source(*given)[0], None), "and None"),
         (lambda *given: (choose_source(*given)[0], "0.7"), "a number"),
@@ -300,6 +359,8 @@ WRONG = {
         (alone("mini_mobilenet", SVC(C=10)), "the target is"),
         (alone("mini_mobilenet_unlabelled", SVC(C=10)), "the target is"),
         (both(NearestCentroid()), "the target is"),
+        (both(SVC()), "Close"),
+        (lambda few, labels, x: SVC(C=10).fit(together(few), labels).predict(np.hstack(list(x.values()))), "like few"),
         (lambda few, labels, x: labels, "returns the shape"),
         (lambda few, labels, x: np.zeros(600), "about guessing"),
     ],
