@@ -6,11 +6,13 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
+from course.run.cores import share_cores, usual_jobs
+
 pytest_plugins = ["tests.support.remembered", "tests.support.fault_summary"]
 
 ROOT = Path(__file__).parent
 
-# CPU seconds of what takes long, measured on 2 cores: the longest begin first, so that both workers are busy to the
+# CPU seconds of what takes long, measured on 2 cores: the longest begin first, so that all workers are busy to the
 # end. Only the order depends on these numbers.
 SECONDS = {
     "banks/test_bank_07.py": 100,
@@ -44,6 +46,11 @@ SECONDS = {
 def pytest_configure(config):
     os.environ["COURSE_PROFILE"] = "mini"
     os.environ["COURSE_CACHE"] = str(ROOT / "build" / "test-cache")
+    share_cores(usual_jobs())
+
+
+def pytest_xdist_auto_num_workers(config):
+    return usual_jobs()
 
 
 def pytest_collect_file(file_path, parent):

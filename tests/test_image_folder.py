@@ -319,3 +319,8 @@ def test_pipelines_and_features_take_the_folder_as_they_take_arrays(folder):
     batches = [batch.numpy() for batch, _ in make_dataset(data.x_train, data.y_train, image_size=24, batch_size=10)]
     assert np.array_equal(np.concatenate(batches), in_memory)
     assert isinstance(data.files["train"][0], Path)
+
+
+def test_a_home_that_nobody_has_is_a_folder_that_is_not_there():
+    with pytest.raises(ImageFolderError, match="There is no folder"):
+        load_image_folder("~nobody-has-this-name/pictures", 32)

@@ -12,7 +12,9 @@ from course.grading import kept
 from course.grading.capacity import capacity, hours_for, machines_for, places_of
 from course.grading.grade import GradingError, Limits, grade, make_table, run_all
 from course.grading.kept import Graded, figures_in
+from course.grading.sandbox import HOME, Attempt, environment
 from course.grading.submissions import Submission, Unread
+from helpers.execution.engine import CORES
 from tests.test_grade import NAME, RIGHT_1, WRONG_1, hand_in
 
 LIMITS = Limits(minutes=1, step_seconds=1, memory=1)
@@ -144,6 +146,31 @@ def test_a_scheduler_gets_the_next_submission_when_one_is_graded(monkeypatch):
     assert len(results) == 20 and most <= 5
     assert [student for student, result in results.items() if not isinstance(result, Graded)] == ["3"]
     assert "the course did not start" in results["3"].reason
+
+
+@pytest.mark.slow
+def test_workers_are_told_the_threads_of_the_machine_that_asks(monkeypatch, scheduler):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # of which the workers, which run already, know nothing
+    monkeypatch.setattr(grading, "grade_one", lambda submission, limits, unprotected, threads: threads)
+    submission = Submission("ann", "ann.ipynb", NAME, [])
+    (_, threads), *_ = run_all([submission], 1, LIMITS, scheduler, True)
+    assert threads["OMP_NUM_THREADS"] == "3"
+    (_, here), *_ = run_all([submission], 1, LIMITS, None, True)
+    assert here is None
+
+
+def test_a_submission_runs_with_the_threads_that_were_asked_for(monkeypatch):
+    seen = []
+
+    def run(*_):
+        seen.append({name: value for name, value in environment(HOME).items() if name in CORES})
+        return Attempt([], None, "", 0, 0.0)
+
+    monkeypatch.setattr(grading, "run_sandboxed", run)
+    for name in CORES:
+        monkeypatch.setenv(name, "1")
+    grading.grade_one(Submission("ann", "ann.ipynb", NAME, []), LIMITS, True, {"OMP_NUM_THREADS": "3"})
+    assert seen == [{"OMP_NUM_THREADS": "3"}]
 
 
 def test_a_refused_notebook_is_no_zero_beside_one_that_counts(tmp_path, graded):

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +17,7 @@ from course import TEMPLATES, CourseError
 from course.grading.kept import Graded, Kept
 from course.grading.sandbox import STOP, Attempt, NotStartedError, protection, run_sandboxed, visible_folder_of
 from course.grading.submissions import Step, Submission, Unread, find_submissions, students_of
+from helpers.execution.engine import SchedulerError, connect, cores, take_cores
 from helpers.files.cache import write_beside
 
 if TYPE_CHECKING:
@@ -158,8 +159,7 @@ def run_all(
         return
     from distributed import as_completed
 
-    from helpers.execution.engine import SchedulerError, connect
-
+    here = None if scheduler is None else cores()
     with contextlib.ExitStack() as stack:
         STOP.clear()
         try:
@@ -172,7 +172,7 @@ def run_all(
 
         def submit(count: int) -> list:
             new = {
-                client.submit(grade_one, submission, limits, unprotected, pure=False): submission
+                client.submit(grade_one, submission, limits, unprotected, here, pure=False): submission
                 for submission in islice(waiting, count)
             }
             futures.update(new)
@@ -189,17 +189,27 @@ def run_all(
                 yield submission, Unread(submission.student, submission.file, reason, submission.exercise)
 
 
-def grade_one(submission: Submission, limits: Limits, unprotected: bool) -> Graded:
+def grade_one(
+    submission: Submission, limits: Limits, unprotected: bool, threads: Mapping[str, str] | None = None
+) -> Graded:
     """Grade one submission.
 
     A step that takes too much time or memory, or ends the process, is left out in the next attempt: what else the
     student solved counts.
+
+    Args:
+        submission: what a student handed in.
+        limits: of time and memory.
+        unprotected: also where this machine cannot keep submissions apart.
+        threads: how many to take, on the worker of a scheduler; see ``helpers.execution.engine.cores``.
 
     Raises:
         SandboxError: this machine cannot keep submissions apart, and ``unprotected`` is False.
         NotStartedError: the course itself did not start, or its set-up was stopped by a limit.
     """
     begun = time.monotonic()
+    if threads is not None:
+        take_cores(threads)
     kept_apart = protection(unprotected)
     steps, seconds = submission.steps, 0.0
     tasks: dict[str, tuple[str, str]] = {}

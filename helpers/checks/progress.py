@@ -11,7 +11,7 @@ from helpers.files.cache import write_beside
 
 def progress_file() -> Path:
     """Return its path; the variable ``COURSE_PROGRESS`` names another one."""
-    return Path(os.environ.get("COURSE_PROGRESS") or "~/.finetuning-course-progress.json").expanduser()
+    return Path(os.path.expanduser(os.environ.get("COURSE_PROGRESS") or "~/.finetuning-course-progress.json"))
 
 
 def read_done() -> set[str]:

@@ -103,8 +103,7 @@ def _job(key: str, run: Run, store: Store) -> dict:
     """Describe a run for ``helpers.execution.worker``."""
     tensorflow = imports_tensorflow(run.notebook)
     paths = {"notebook": str(run.notebook), "executed": str(run.executed), "store": str(store.folder)}
-    cores = {name: os.environ[name] for name in CORES if name in os.environ}
-    settings = {"parameters": dict(run.parameters), "tensorflow": tensorflow, "limit": store.limit, "cores": cores}
+    settings = {"parameters": dict(run.parameters), "tensorflow": tensorflow, "limit": store.limit, "cores": cores()}
     return {"key": key, **settings, **paths}
 
 
@@ -129,6 +128,18 @@ def _write(executed: Any, path: Path, outcome: Outcome) -> Outcome:
     with write_beside(path) as temporary:
         nbformat.write(executed, temporary)
     return outcome
+
+
+def cores() -> dict[str, str]:
+    """Return the variables of this process that say how many threads a run takes."""
+    return {name: os.environ[name] for name in CORES if name in os.environ}
+
+
+def take_cores(asked: Mapping[str, str]) -> None:
+    """Give the runs of a worker as many threads as where they were asked for: with others, last digits differ."""
+    for name in CORES:
+        os.environ.pop(name, None)
+    os.environ.update(asked)
 
 
 def make_folders_absolute() -> None:
@@ -191,9 +202,7 @@ def _on_this_machine(begun: Callable[[Run], None] | None) -> Iterator[str]:
 def _run_apart(job: dict, here: str | None) -> Outcome:
     """Run a job in a process of its own: papermill changes the working folder and the warnings of its process."""
     if here is None:
-        for name in CORES:  # as where it was asked for: with other numbers of threads, last digits of a training differ
-            os.environ.pop(name, None)
-        os.environ.update(job["cores"])
+        take_cores(job["cores"])
         with _Processes() as processes:
             return processes.run(job)
     processes, begun = _HERE[here]

@@ -286,6 +286,6 @@ def _places(parameters: Mapping[str, object]) -> dict[str, str | None]:
         return {}
     places: dict[str, str | None] = {name: os.environ.get(name) for name in _PLACES}
     if places["COURSE_BUNDLE"]:
-        manifest = Path(places["COURSE_BUNDLE"]).expanduser() / "MANIFEST.json"
+        manifest = Path(os.path.expanduser(places["COURSE_BUNDLE"])) / "MANIFEST.json"
         places["manifest"] = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
     return places

@@ -39,7 +39,7 @@ def cache_root() -> Path:
     import platformdirs
 
     root = os.environ.get("COURSE_CACHE") or platformdirs.user_cache_dir("finetuning-course")
-    return Path(root).expanduser()
+    return Path(os.path.expanduser(root))  # unlike the method of Path, it raises nothing where nobody has the name
 
 
 def writable_folder(folder: Path, setting: str) -> Path:

@@ -72,7 +72,7 @@ SOURCES = {
 
 def keras_folder(kind: str) -> Path:
     """Return Keras' own folder for ``kind`` ("datasets" or "models"); it may not exist."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / kind
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")) / kind
 
 
 def get_file(source: Source) -> Path:

@@ -95,7 +95,7 @@ def first_module(handles: Sequence[str]) -> str:
 
 def cache_of_modules() -> Path:
     """Return the folder where ``tensorflow_hub`` keeps modules; it may not exist."""
-    return Path(os.environ.get("TFHUB_CACHE_DIR") or cache_root() / "hub").expanduser()
+    return Path(os.path.expanduser(os.environ.get("TFHUB_CACHE_DIR") or cache_root() / "hub"))
 
 
 def cached_folder(address: str) -> Path:

@@ -6,6 +6,7 @@ read from the executed notebook.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -74,7 +75,7 @@ def run_sweep(
     if not isinstance(jobs, Integral) or jobs < 1:
         raise SweepError(f"jobs={jobs!r} is no number of runs at the same time: give a whole number such as 2.")
     notebook = Path(notebook).absolute()
-    folder = Path(folder).expanduser().absolute()
+    folder = Path(os.path.expanduser(folder)).absolute()
     if set("{}") & set(f"{notebook}{folder}"):
         raise SweepError(f"papermill takes braces in a path for placeholders. Use other names: {notebook}, {folder}.")
     defaults = default_values(notebook)

@@ -90,7 +90,7 @@ def load_image_folder(
         CacheFolderError: the cache folder cannot be written.
     """
     _check_arguments(path, image_size, seed, validation, test)
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     layout = find_images(path, classes) if labels is None else find_labelled_images(path, Path(labels))
     stored = _store(layout.files, path, int(image_size))
     skipped = layout.skipped | stored.unreadable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def find_labelled_images(path: Path, table: Path) -> Layout:
         ImageFolderError: the table cannot be read, or does not say clearly which class each file has.
     """
     check_is_folder(path)
-    table = table.expanduser()
+    table = Path(os.path.expanduser(table))
     table = table if table.exists() else path / table
     rows = _read_rows(table)
     files, skipped = list_images(path)
