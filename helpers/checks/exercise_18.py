@@ -327,13 +327,13 @@ def check_choice(choose_source) -> str:
 def judge_choice(choose_source: Callable, table: pd.DataFrame, megabytes: float, seconds: float) -> None:
     """Raise ``Wrong`` unless the source with the best validation accuracy in the budget is chosen."""
     given = table.copy()
+    fits = {"megabytes": table["megabytes"] <= megabytes, "seconds": table["seconds"] <= seconds}
+    budget, allowed = f"With a budget of {megabytes:g} MB and {seconds:g} s", table[np.all(list(fits.values()), axis=0)]
     try:
         answer = choose_source(given, megabytes, seconds)
     except ValueError as error:
-        allowed = table[(table["megabytes"] <= megabytes) & (table["seconds"] <= seconds)]
         raise Wrong(
-            f"With a budget of {megabytes:g} MB and {seconds:g} s, your function stops with ValueError, but "
-            f"{allowed.index[0]} fits. {where(error)}"
+            f"{budget}, your function stops with ValueError, but {allowed.index[0]} fits. {where(error)}"
         ) from error
     expect(given.equals(table), "Your function changes the table that it was given.")
     name, accuracy = things(answer, 2, "two things: the name of a source and an accuracy")
@@ -345,15 +345,12 @@ def judge_choice(choose_source: Callable, table: pd.DataFrame, megabytes: float,
     accuracy = numbers(accuracy, "a name and an accuracy, a number")
     expect(accuracy.size == 1, f"As an accuracy you return the shape {accuracy.shape}; wanted is one number.")
     accuracy = float(accuracy.reshape(-1)[0])
-    fits = {"megabytes": table["megabytes"] <= megabytes, "seconds": table["seconds"] <= seconds}
-    budget = f"With a budget of {megabytes:g} MB and {seconds:g} s"
     for column, inside in fits.items():
         expect(
             inside[name],
             f"{budget}, {name} is beyond it: it has {table.loc[name, column]:g} {column}. (A place in the shortened "
             "table is not the same place in the whole one.)",
         )
-    allowed = table[fits["megabytes"] & fits["seconds"]]
     wanted = allowed["validation"].idxmax()
     expect(
         name == wanted or name != allowed["test"].idxmax(),
