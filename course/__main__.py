@@ -247,12 +247,14 @@ def badges_command(options: argparse.Namespace) -> int:
 def run_command(options: argparse.Namespace) -> int:
     """Run lessons and write the report; 0 only if all ran to their end and all claims held."""
     from course.run.lessons import run_of
-    from course.run.report import write_report
+    from course.run.report import write_page, write_report
     from course.run.runner import run_lessons
 
     look_before_running(options)
     runs = [run_of(lesson, options.profile, options.output) for lesson in find_lessons(options.lessons)]
-    results = run_lessons(runs, options.jobs, options.fresh, options.scheduler)
+    results = run_lessons(
+        runs, options.jobs, options.fresh, options.scheduler, ended=lambda run: write_page(run.executed)
+    )
     print(f"Report: {write_report(results, options.profile, options.output)}")
     return 0 if all(succeeded(result) for result in results) else 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,7 +21,13 @@ LAYOUT = "{percentage:3.0f}%|{bar:20}| [{elapsed}, {remaining} left{postfix}]"
 USUAL = 60.0  # seconds, of a lesson that was never measured
 
 
-def run_lessons(runs: Sequence[Run], jobs: int, fresh: bool = False, scheduler: str | None = None) -> list[dict]:
+def run_lessons(
+    runs: Sequence[Run],
+    jobs: int,
+    fresh: bool = False,
+    scheduler: str | None = None,
+    ended: Callable[[Run], None] | None = None,
+) -> list[dict]:
     """Run lessons and show how far they are.
 
     Args:
@@ -30,6 +36,7 @@ def run_lessons(runs: Sequence[Run], jobs: int, fresh: bool = False, scheduler: 
         fresh: run also what the store has.
         scheduler: address of a Dask scheduler whose workers have the course installed and see the same folders; None
             for this machine alone.
+        ended: called when a run has ended, while others go on.
 
     Returns:
         One result for each run, in the same order; see ``course.run.lessons.result_of``.
@@ -58,6 +65,9 @@ def run_lessons(runs: Sequence[Run], jobs: int, fresh: bool = False, scheduler: 
             for run, outcome in finished:
                 results[run.executed] = result_of(run, outcome)
                 bar.write(describe(results[run.executed]), file=sys.stdout)
+                sys.stdout.flush()  # into a file as well, who waits can see it now
+                if ended is not None:
+                    ended(run)
                 if scheduler is None and run.executed not in running:  # the store had it: it took no time
                     bar.total -= seconds[run.executed]
                 else:

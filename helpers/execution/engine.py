@@ -75,6 +75,8 @@ def run_many(
         stored = None if fresh else store.get(key, run.notebook)
         if stored is None:
             waiting.setdefault(key, []).append(run)
+            if scheduler is None and can_be_warm():  # it loads while the keys of the others are computed
+                _Forker.of_this_process(imports_tensorflow(run.notebook))
         else:
             outcome, executed = stored
             yield run, _write(executed, run.executed, outcome)
