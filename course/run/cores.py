@@ -12,7 +12,7 @@ BYTES_FOR_A_RUN = 4e9  # the largest lesson takes 3 GB in `mini`, 4.5 GB in `cif
 def usual_jobs(cores: int | None = None, memory: float | None = None) -> int:
     """Return one run more than there are cores, or as many as the memory has room for.
 
-    Two runs leave a fifth of two cores idle, and a third takes it: all lessons in 5 min 33 s, not in 6 min 46 s.
+    Two runs leave a fifth of two cores idle, and a third takes it: all lessons take about a tenth less time.
 
     Args:
         cores: by default those that this process may use.
