@@ -15,6 +15,7 @@ from course.run.cores import share_cores, usual_jobs
 from course.run.lessons import find_lessons, succeeded
 from helpers.execution.engine import make_folders_absolute
 from helpers.files.bundle import SourceError
+from helpers.files.home import without_tilde
 from helpers.profiles import PROFILES
 
 USUAL_JOBS = "default: one more than there are cores, with 4 GB of memory for each"
@@ -212,7 +213,7 @@ def amount(text: str) -> float:
 
 def absolute(text: str) -> Path:
     """Read a path; running a lesson changes the working folder, so it is made absolute at once."""
-    return Path(os.path.expanduser(text)).absolute()  # the method raises where nobody has the name after "~"
+    return without_tilde(text).absolute()
 
 
 def look_before_running(options: argparse.Namespace) -> None:

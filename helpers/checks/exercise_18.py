@@ -146,7 +146,7 @@ def reference_loss(first: np.ndarray, second: np.ndarray, temperature: float, mi
     if mistake == "side by side":
         partners = np.arange(2 * count) ^ 1
     if mistake in ("half", "halves"):
-        across, partners = logits[:count, count:], np.arange(count)
+        across = logits[:count, count:]
         logits = across if mistake == "half" else np.concatenate([across, across.T])
         partners = np.arange(len(logits)) % count
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), partners]

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 from helpers.files.cache import write_beside
+from helpers.files.home import without_tilde
 
 
 def progress_file() -> Path:
     """Return its path; the variable ``COURSE_PROGRESS`` names another one."""
-    return Path(os.path.expanduser(os.environ.get("COURSE_PROGRESS") or "~/.finetuning-course-progress.json"))
+    return without_tilde(os.environ.get("COURSE_PROGRESS") or "~/.finetuning-course-progress.json")
 
 
 def read_done() -> set[str]:

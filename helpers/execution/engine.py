@@ -23,6 +23,7 @@ from helpers.execution.key import imports_tensorflow, key_of
 from helpers.execution.store import Store
 from helpers.execution.warm import can_be_warm
 from helpers.files.cache import write_beside
+from helpers.files.home import without_tilde
 
 SECONDS_TO_ANSWER = 20  # what a scheduler and its first worker may take
 _HOME = ASSETS.parent.parent  # the folder of `helpers`
@@ -148,7 +149,7 @@ def make_folders_absolute() -> None:
     """Make the folders that variables name absolute: a notebook runs in its own folder, not in this one."""
     for name in FOLDERS:
         if os.environ.get(name):
-            os.environ[name] = str(Path(os.path.expanduser(os.environ[name])).absolute())
+            os.environ[name] = str(without_tilde(os.environ[name]).absolute())
 
 
 @contextlib.contextmanager

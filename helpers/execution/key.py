@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from helpers import ASSETS
+from helpers.files.home import without_tilde
 from helpers.files.seeds_tables import seeds_table
 from helpers.profiles import PROFILES
 
@@ -286,6 +287,6 @@ def _places(parameters: Mapping[str, object]) -> dict[str, str | None]:
         return {}
     places: dict[str, str | None] = {name: os.environ.get(name) for name in _PLACES}
     if places["COURSE_BUNDLE"]:
-        manifest = Path(os.path.expanduser(places["COURSE_BUNDLE"])) / "MANIFEST.json"
+        manifest = without_tilde(places["COURSE_BUNDLE"]) / "MANIFEST.json"
         places["manifest"] = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
     return places

@@ -14,6 +14,8 @@ import re
 import stat
 from pathlib import Path, PurePosixPath
 
+from helpers.files.home import without_tilde
+
 _checked: set[tuple] = set()  # files whose sha256 was right: with its size and its time of change
 
 
@@ -66,7 +68,7 @@ def bundle_folder(name: str) -> Path | None:
 def bundle_place() -> Path | None:
     """Return the folder that COURSE_BUNDLE names, which may not exist; None if it is not set."""
     place = os.environ.get("COURSE_BUNDLE")
-    return Path(os.path.expanduser(place)).absolute() if place else None  # Path's raises for ~nobody
+    return without_tilde(place).absolute() if place else None
 
 
 def _open_bundle() -> tuple[Path, dict[str, dict]]:

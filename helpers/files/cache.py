@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from helpers.files.bundle import digest_of
+from helpers.files.home import without_tilde
 
 _A_DAY = 24 * 60 * 60  # seconds
 
@@ -39,7 +40,7 @@ def cache_root() -> Path:
     import platformdirs
 
     root = os.environ.get("COURSE_CACHE") or platformdirs.user_cache_dir("finetuning-course")
-    return Path(os.path.expanduser(root))  # unlike the method of Path, it raises nothing where nobody has the name
+    return without_tilde(root)
 
 
 def writable_folder(folder: Path, setting: str) -> Path:

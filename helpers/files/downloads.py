@@ -20,6 +20,7 @@ from pathlib import Path
 
 from helpers.files.bundle import MissingSourceError, SourceError, bundle_file, digest_of
 from helpers.files.cache import writable_folder
+from helpers.files.home import without_tilde
 
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 5, 30, 3
 
@@ -72,7 +73,7 @@ SOURCES = {
 
 def keras_folder(kind: str) -> Path:
     """Return Keras' own folder for ``kind`` ("datasets" or "models"); it may not exist."""
-    return Path(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")) / kind
+    return without_tilde(os.environ.get("KERAS_HOME") or "~/.keras") / kind
 
 
 def get_file(source: Source) -> Path:

@@ -21,6 +21,7 @@ from helpers import ASSETS
 from helpers.files.bundle import bundle_folder, digest_of
 from helpers.files.cache import cache_root, writable_folder, write_beside
 from helpers.files.downloads import why_no_answer
+from helpers.files.home import without_tilde
 
 _EMBEDDED_MODULES = ASSETS / "networks"
 _LISTING = "course_files.json"  # in an unpacked archive: its files and their sizes
@@ -45,7 +46,7 @@ def find_module(handle: str) -> Path:
     if handle.startswith(("http://", "https://")):
         return _fetch_module(handle)
     try:
-        path = Path(os.path.expanduser(handle))  # Path's own raises for ~nobody
+        path = without_tilde(handle)
         path.stat()
     except FileNotFoundError:
         pass
@@ -95,7 +96,7 @@ def first_module(handles: Sequence[str]) -> str:
 
 def cache_of_modules() -> Path:
     """Return the folder where ``tensorflow_hub`` keeps modules; it may not exist."""
-    return Path(os.path.expanduser(os.environ.get("TFHUB_CACHE_DIR") or cache_root() / "hub"))
+    return without_tilde(os.environ.get("TFHUB_CACHE_DIR") or cache_root() / "hub")
 
 
 def cached_folder(address: str) -> Path:

@@ -6,7 +6,6 @@ read from the executed notebook.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -17,6 +16,7 @@ from helpers.execution.engine import Run, SchedulerError, run_many
 from helpers.execution.key import key_of
 from helpers.execution.store import Store
 from helpers.files.cache import writable_folder
+from helpers.files.home import without_tilde
 from helpers.notebook.records import METRICS_TYPE, read_records, show_record
 from helpers.sweeps.points import SweepError, check_not_assigned_again, check_points, default_values
 
@@ -75,7 +75,7 @@ def run_sweep(
     if not isinstance(jobs, Integral) or jobs < 1:
         raise SweepError(f"jobs={jobs!r} is no number of runs at the same time: give a whole number such as 2.")
     notebook = Path(notebook).absolute()
-    folder = Path(os.path.expanduser(folder)).absolute()
+    folder = without_tilde(folder).absolute()
     if set("{}") & set(f"{notebook}{folder}"):
         raise SweepError(f"papermill takes braces in a path for placeholders. Use other names: {notebook}, {folder}.")
     defaults = default_values(notebook)

@@ -20,6 +20,7 @@ from helpers.data.folder.near_duplicates import group_numbers, near_duplicates
 from helpers.data.folder.stored_images import ImageFile
 from helpers.data.folder.storing import StoredImages, store_images
 from helpers.files.cache import CacheFolderError
+from helpers.files.home import without_tilde
 
 _LEAST_IMAGES = 3  # of a class: one for each split
 _FEW_IMAGES = 20  # of a class: below, its accuracy says little
@@ -90,7 +91,7 @@ def load_image_folder(
         CacheFolderError: the cache folder cannot be written.
     """
     _check_arguments(path, image_size, seed, validation, test)
-    path = Path(os.path.expanduser(path))
+    path = without_tilde(path)
     layout = find_images(path, classes) if labels is None else find_labelled_images(path, Path(labels))
     stored = _store(layout.files, path, int(image_size))
     skipped = layout.skipped | stored.unreadable

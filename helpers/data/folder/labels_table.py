@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
 from helpers.data.folder.layout import ImageFolderError, Layout, check_is_folder, list_images, split_of_name
+from helpers.files.home import without_tilde
 
 _LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target", "breed", "species", "diagnosis")
 _SPLIT_COLUMNS = ("split", "set", "subset", "part", "partition")
@@ -27,7 +27,7 @@ def find_labelled_images(path: Path, table: Path) -> Layout:
         ImageFolderError: the table cannot be read, or does not say clearly which class each file has.
     """
     check_is_folder(path)
-    table = Path(os.path.expanduser(table))
+    table = without_tilde(table)
     table = table if table.exists() else path / table
     rows = _read_rows(table)
     files, skipped = list_images(path)
