@@ -10,7 +10,8 @@
 # make bench       the benchmarks (hours, where the recipes of lesson 12 were not measured yet)
 # make clean       remove the environment and all results
 # Each first installs into .venv what it needs and what is not there yet. After that it works without network, but for CIFAR-10 and ImageNet weights.
-# Variables:       LAB="--no-browser --port 8899" (for lab)  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto  LESSONS="03 06"  JOBS=2  SEEDS=20
+# Variables:       LAB="--no-browser --port 8899" (lab)  PROFILE=mini|cifar10-cpu|cifar10-gpu|auto, LESSONS="03 06" (run, seeds)
+#                  JOBS=2 (run, site, seeds)  SEEDS=20 (seeds)
 # For the set-up:  PYTHON=python3.12  EXTRAS=gpu (a Linux machine with an NVIDIA GPU)
 
 VENV := .venv
@@ -74,4 +75,4 @@ bench:
 	$(BIN)/python -m benchmarks.recipes
 
 clean:
-	rm -rf $(VENV) $(VENV).lock build
+	rm -rf $(VENV) $(VENV).old $(VENV).lock build

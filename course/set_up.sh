@@ -32,7 +32,7 @@ find_python() {
         fi
     done
     found=$("$1" --version 2>&1 || true)
-    echo "The course needs Python 3.11, 3.12 or 3.13 (Keras 3.15 does not exist for older ones), but found: $found." >&2
+    echo "The course needs Python 3.11, 3.12 or 3.13 (for others, Keras or TensorFlow has no package), but found: $found." >&2
     echo "Install one of them, or name it: make PYTHON=/path/to/python3.12" >&2
     exit 1
 }
@@ -79,7 +79,9 @@ give_up() {
         rm -rf "$folder"
         if [ -d "$folder.old" ]; then mv "$folder.old" "$folder"; fi
     fi
-    echo "Setting up failed. It needs the network once; run the same command again when there is one." >&2
+    echo "Setting up failed; the lines above say why. Without network: run the same command again when there is one." >&2
+    echo "Other causes: a full disk; on Debian and Ubuntu, no package python3-venv; a Mac with an Intel processor, or a" >&2
+    echo "system with 32 bit, for which TensorFlow has no package. python3 -m course doctor looks over this machine." >&2
 }
 
 if is_ready $names; then exit; fi

@@ -46,12 +46,16 @@ def test_anatomy(cells):
 
 
 def test_the_readme_lists_each_lesson_with_its_minutes():
-    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    readme, total = (FOLDER.parent / "README.md").read_text(encoding="utf-8"), 0
     for path in NOTEBOOKS:
         title = source(json.loads(path.read_text(encoding="utf-8"))["cells"][0])
         name, minutes = re.search(r"^# (.+)$", title, re.M)[1], re.search(r"about (\d+) minutes to read", title)[1]
         number, name = name.split(" · ")
         assert f"| [{number}](notebooks/{path.name}) | {name} | {minutes} |" in readme, path.name
+        total += int(minutes)
+    exercises = len(list((FOLDER.parent / "exercises").glob("*.ipynb")))
+    size = f"{len(NOTEBOOKS)} notebooks, about {total / 60:.0f} hours of reading, and {exercises} exercises"
+    assert size in " ".join(readme.split())
 
 
 def test_prose_before_code(cells):

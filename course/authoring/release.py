@@ -18,6 +18,7 @@ from helpers.files.cache import write_beside
 WANTED: tuple[str, ...] = ("notebooks", "exercises", "helpers", "course", "benchmarks", "docs")
 WANTED += ("README.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff")
 WANTED += ("Makefile", "pyproject.toml", "constraints.txt", "environment.yml")
+WANTED += (".gitignore", ".gitattributes", ".devcontainer")  # for a repository made of it
 ADVICE = "A release holds only what git tracks: clone the course with git, and run this command there."
 
 
