@@ -12,6 +12,25 @@ from helpers.files.seeds_tables import seeds_table
 
 LESSONS = sorted(QUIZZES.parent.glob("*.ipynb"))
 NEEDED = 0.95  # of the seeds, in which a claim must have held
+# Questions whose right answer is a definition, arithmetic, what is fair, or how Keras works: no run measures it.
+WITHOUT_A_CLAIM = {
+    "00": "345",
+    "01": "123",
+    "02": "125",
+    "03": "25",
+    "04": "13",
+    "05": "5",
+    "06": "25",
+    "07": "35",
+    "08": "145",
+    "09": "34",
+    "10": "45",
+    "11": "5",
+    "12": "34",
+    "15": "2",
+    "16": "5",
+    "17": "35",
+}  # by lesson, their numbers
 CHOICES = """
 choice = [
   { text = "a < b", feedback = "No, `<` is wrong." },
@@ -32,7 +51,9 @@ def unfounded(questions, lesson, tables):
     cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     parsed = [ast.parse(cell) for cell in code if not cell.startswith("%%")]  # not what goes into a file
-    said = {node.value for tree in parsed for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    calls = [node for tree in parsed for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    said = [call.args[0] for call in calls if ast.unparse(call.func) == "claim"]
+    said = {sentence.value for sentence in said if isinstance(sentence, ast.Constant)}
     faults = []
     for sentence in [question.claim for question in questions if question.claim]:
         held = [
@@ -53,7 +74,8 @@ def test_each_lesson_has_a_quiz_that_rests_on_its_claims(lesson):
     questions = read_quiz(QUIZZES / f"{lesson.stem}.toml")
     assert 3 <= len(questions) <= 5
     assert all(choice.text and len(choice.feedback) > 20 for question in questions for choice in question.choices)
-    assert sum(question.claim is not None for question in questions) >= 2
+    without = "".join(str(place) for place, question in enumerate(questions, 1) if question.claim is None)
+    assert without == WITHOUT_A_CLAIM.get(lesson.stem[:2], "")
     assert unfounded(questions, lesson, tables()) == []
     cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(lesson.read_text(encoding="utf-8"))["cells"]}
     assert f'quiz("{lesson.stem[:2]}")' in cells["quiz"]

@@ -75,6 +75,8 @@ def test_no_table_is_out_of_date(profile, name):
     lesson = seeds_table(profile)["lessons"][name]
     assert lesson["key"] == lesson_key(NOTEBOOKS / f"{name}.ipynb", profile)
     assert len(lesson["seeds"]) >= (20 if profile == "mini" else 5)
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert {f"{name}=={lesson['versions'][name]}" for name in ("keras", "tensorflow")} <= set(pinned)
 
 
 @pytest.mark.parametrize(("profile", "name"), ENTRIES)
