@@ -54,9 +54,10 @@ def run_one(job: dict) -> dict:
 
     to_judge, from_judge = os.pipe(), os.pipe()
     judge = child(lambda: judge_all(job, to_judge[0], from_judge[1]))
-    to_worker, from_worker = os.pipe(), os.pipe()  # after the fork: the judge must not hold the worker's end open
+    os.close(from_judge[1])  # neither must hold the other's end open: nobody would notice when one has ended
+    to_worker, from_worker = os.pipe(), os.pipe()
     worker = child(lambda: work(job, to_worker[0], from_worker[1]))
-    os.close(from_worker[1]), os.close(from_judge[1])
+    os.close(from_worker[1])
     with (
         os.fdopen(from_worker[0]) as said,
         os.fdopen(from_judge[0]) as judged,
