@@ -72,6 +72,7 @@ bench:
 	$(BIN)/python -m benchmarks.folder_memory
 	$(BIN)/python -m benchmarks.cut_at_block
 	$(BIN)/python -m benchmarks.grading_cluster
+	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.recipes
 
 clean:

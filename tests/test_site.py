@@ -67,7 +67,7 @@ def write_executed(folder, chart):
                 nbformat.v4.new_output(
                     "display_data",
                     {"image/png": image()} | {kind: {} for kind in RECORDS},
-                    metadata={"image/png": {"alt": ALT}},
+                    metadata={"image/png": {"alt": ALT, "width": 321}},
                 ),
             ]
             tags = {"tags": ["decision-chart"] if chart else []}
@@ -132,7 +132,7 @@ def test_solutions_on_demand(executed, summary, tmp_path):
 
 def test_figures_keep_their_alt_text_and_progress_its_last_line(site):
     page = (site / "notebooks" / f"{find_lessons()[-1].stem}.html").read_text()
-    assert f'alt="{ALT}"' in page
+    assert re.search(rf'<img alt="{ALT}"[^>]*width: 321px', page)
     assert "100% done" in page and "10%\r" not in page
     assert len(RECORDS) > 3 and not [kind for kind in RECORDS if kind in page]
 

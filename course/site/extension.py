@@ -26,34 +26,35 @@ SEARCH_DESCRIPTION = "Search all pages of the course on transfer learning and fi
 
 def setup(app: Sphinx) -> dict:
     """Connect the functions of this file to Sphinx."""
-    app.connect("doctree-read", add_alt_texts)
+    app.connect("doctree-read", describe_figures)
     app.connect("doctree-read", link_terms)
     app.connect("html-page-context", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def add_alt_texts(app: Sphinx, doctree: nodes.document) -> None:
-    """Give each figure of a notebook the alt text of ``plots.show``, which myst-nb leaves in the output's metadata."""
+def describe_figures(app: Sphinx, doctree: nodes.document) -> None:
+    """Give each figure of a notebook the alt text and width of ``plots.show``, which myst-nb leaves in the metadata."""
     path = app.env.doc2path(app.env.docname)
     if path.suffix != ".ipynb":
         return
-    texts = alt_texts(json.loads(path.read_text(encoding="utf-8")))
+    known = figures_of(json.loads(path.read_text(encoding="utf-8")))
     for image in doctree.findall(nodes.image):
-        text = texts.get(Path(image["uri"]).stem)
-        if text:
-            image["alt"] = text
+        shown = known.get(Path(image["uri"]).stem, {})
+        if shown.get("alt"):
+            image["alt"] = shown["alt"]
+        if shown.get("width"):
+            image["width"] = f"{shown['width']}px"
 
 
-def alt_texts(notebook: dict) -> dict[str, str]:
-    """Return the alt text of each figure of a notebook, by the sha256 of its bytes: so myst-nb names the file."""
-    texts = {}
+def figures_of(notebook: dict) -> dict[str, dict]:
+    """Return the metadata of each figure of a notebook, by the sha256 of its bytes: so myst-nb names the file."""
+    figures = {}
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 image = base64.b64decode("".join(output["data"]["image/png"]))
-                alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
-                texts[hashlib.sha256(image).hexdigest()] = alt
-    return texts
+                figures[hashlib.sha256(image).hexdigest()] = output.get("metadata", {}).get("image/png", {})
+    return figures
 
 
 def glossary_terms(text: str) -> list[str]:

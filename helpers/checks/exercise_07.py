@@ -167,7 +167,7 @@ def check_start(start_fine_tuning) -> str:
             "The module is unfrozen, but the model is not compiled again: it would train with the optimizer of before.",
         )
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-        expect(rate > 0, "The learning rate is 0: nothing would move.")
+        expect(rate > 0, "The learning rate is 0 in the first step: nothing would move. Let a warm-up begin above 0.")
         expect(
             rate <= 1.001e-3,
             f"The learning rate is {rate:g}. That is too high for pretrained weights; at most 0.001 is wanted.",
