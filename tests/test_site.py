@@ -179,7 +179,7 @@ def test_each_lesson_has_a_plan_with_its_predictions(site):
     plans = page.select("section > section")
     assert len(plans) == len(find_lessons())
     for plan in plans:
-        assert len(plan.select("li")) >= 3 and "What do you know" in plan.text
+        assert len(plan.select("li")) >= 3 and "guess first" in plan.text
 
 
 def test_words_of_the_lessons_lead_to_the_glossary(site):
