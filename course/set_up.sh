@@ -31,9 +31,9 @@ find_python() {
             return
         fi
     done
-    found=$("$1" --version 2>&1 || true)
+    found=$("$1" --version 2>/dev/null || echo "no $1")
     echo "The course needs Python 3.11, 3.12 or 3.13 (for others, Keras or TensorFlow has no package), but found: $found." >&2
-    echo "Install one of them, or name it: make PYTHON=/path/to/python3.12" >&2
+    echo "docs/using.md says how to get one (uv, conda). One that is there: make lab PYTHON=/path/to/python3.12" >&2
     exit 1
 }
 
@@ -94,7 +94,7 @@ trap 'exit 130' INT TERM HUP
 uv=$(command -v uv || true)
 if ! is_ready core; then
     keep_extras
-    echo "Setting up $folder with $("$python" --version); this takes a minute or two, once."
+    echo "Setting up $folder with $("$python" --version); once: up to 800 MB to download, then a minute or two."
     put_aside
     if [ -n "$uv" ]; then
         "$uv" venv --quiet --python "$python" "$folder"

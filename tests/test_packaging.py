@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 import tomllib
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,41 @@ def test_make_alone_prints_its_targets_and_does_nothing(course):
         "check",
     }
     assert sorted(course.iterdir()) == before
+
+
+def status_of(address, seconds=60):
+    """The status of a page of a server that may only be about to listen."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(address) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except urllib.error.URLError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_lab_opens_lesson_00_and_serves_the_exercises_that_it_links_to(monkeypatch, tmp_path):
+    lines = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    _, *arguments = next(line for line in lines.splitlines() if "-m jupyterlab" in line).split()
+    for name in ("CONFIG", "DATA", "RUNTIME"):
+        monkeypatch.setenv(f"JUPYTER_{name}_DIR", str(tmp_path / name))
+    options = ["--no-browser", "--ServerApp.port=0", "--IdentityProvider.token=secret"]
+    command = [sys.executable, *arguments, *options]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            found = (re.search(r"(http://127\.0\.0\.1:\d+)(/lab\S*)\?", line) for line in server.stderr)
+            address = next(filter(None, found))
+            assert address[2] == "/lab/tree/notebooks/00_start_here.ipynb"
+            for path in ("notebooks/00_start_here.ipynb", "exercises/01_what_a_pretrained_network_knows.ipynb"):
+                assert status_of(f"{address[1]}/api/contents/{path}?content=0&token=secret") == 200
+        finally:
+            server.terminate()
 
 
 def test_the_workflow_names_only_what_exists():
