@@ -106,7 +106,7 @@ def grade(
     form = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]"
     stopped: BaseException | None = None
     try:
-        with terminated_as_interrupted(), tqdm(total=len(waiting), bar_format=form) as bar:
+        with terminated_as_interrupted(), tqdm(total=len(waiting), bar_format=form, disable=None) as bar:
             for submission, result in run_all(waiting, jobs, limits, scheduler, unprotected):
                 if isinstance(result, Graded):
                     kept.put(submission, result)

@@ -56,7 +56,7 @@ def check_in_browser(site: Path) -> list[str]:
     pages = [str(path.relative_to(site)) for path in pages_of(site)]
     with serve(site) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
-        for name in tqdm(pages, desc="reading", unit=" pages"):
+        for name in tqdm(pages, desc="reading", unit=" pages", disable=None):
             faults += [f"{name}: {fault}" for fault in read_page(browser, address, name)]
         faults += check_search(browser, address) + check_keyboard(browser, address)
         faults += check_teach_page(browser, site)
