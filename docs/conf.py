@@ -38,6 +38,7 @@ html_js_files = ["course.js"]
 html_sourcelink_suffix = ""
 html_show_copyright = False
 html_use_index = False
+html_scaled_image_link = False  # a figure is no link to itself
 html_domain_indices = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
