@@ -1,10 +1,12 @@
 """The tables of many seeds: made as described, not out of date, and each claim held often enough."""
 
+import json
 from dataclasses import replace
 
 import nbformat
 import pytest
 
+from benchmarks import precision
 from course import ROOT, CourseError
 from course.run import recipes
 from course.run.gains import METHODS, PANELS, describe, description_in, gains
@@ -137,6 +139,13 @@ def test_the_picture_of_what_is_gained_is_not_out_of_date():
     for methods in measured.values():
         means = [sum(values) / len(values) for values in methods.values()]
         assert means[-1] > means[0] > 0.1
+
+
+def test_lesson_16_shows_the_measured_table_of_mixed_precision():
+    table = json.loads(precision.TABLE.read_text(encoding="utf-8"))
+    (lesson,) = (path for path in find_lessons() if path.stem.startswith("16"))
+    text = next(cell.source for cell in nbformat.read(lesson, as_version=4).cells if cell.id == "precision-text")
+    assert precision.rows(table) == [line for line in text.splitlines() if line.startswith(("| `float", "| `mixed"))]
 
 
 def test_the_picture_of_the_recipes_shows_what_was_measured():
