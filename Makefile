@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PROFILE ?= auto
 # Named as a file, lesson 00 would make its folder the root, and links to the exercises would lead nowhere. And a browser
 # that is a snap cannot read the file that JupyterLab would send it to.
-LESSON := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.use_redirect_file=False
+START_PAGE := --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.use_redirect_file=False
 RUN_OPTIONS = --profile $(PROFILE) $(if $(LESSONS),--lessons $(LESSONS)) $(if $(JOBS),--jobs $(JOBS))
 SET_UP = @sh course/set_up.sh "$(PYTHON)" $(VENV) $(EXTRAS)# extras that a target needs follow
 
@@ -30,7 +30,7 @@ help:
 
 lab:
 	$(SET_UP) lab
-	$(BIN)/python -m jupyterlab $(LESSON) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
+	$(BIN)/python -m jupyterlab $(START_PAGE) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
 run:
 	$(SET_UP)
