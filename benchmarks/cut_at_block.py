@@ -16,6 +16,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.clock import cpu_seconds
+
 EPOCHS = 6
 # Network, side of the images in pixels, number of last blocks that learn, training images, batch size, learning rate.
 CASES = (
@@ -23,12 +25,6 @@ CASES = (
     ("vgg16", 48, 1, 1000, 32, 1e-4),  # as in lesson 11
     ("mobilenet", 96, 2, 4000, 64, 1e-4),
 )
-
-
-def cpu_seconds() -> float:
-    """Return the CPU time of this process so far."""
-    times = os.times()
-    return times.user + times.system
 
 
 def train(case: tuple, kept_as: str | None) -> tuple[list[float], float, np.ndarray]:

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.clock import cpu_seconds
 from course.run.recipes import LONGER, ROWS, TEST_PICTURES, TUTORIALS, draw, read_rows, recipe_table
 
 SEEDS = 3
@@ -45,12 +45,6 @@ COURSE: dict[str, dict[str, object]] = {
     "best of lesson 12, 12 epochs": BEST | {"EPOCHS": 12},
     "best of lesson 12": BEST,
 }
-
-
-def cpu_seconds() -> float:
-    """Return the CPU time of this process so far."""
-    times = os.times()
-    return times.user + times.system
 
 
 class Bench:
